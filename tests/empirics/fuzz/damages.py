@@ -1,7 +1,6 @@
-"""A grammar of bad input: for every kind of file and for the command line, valid input with a damage in it.
+"""A grammar of bad input: for every kind of file, and for the command line, valid input and what is damaged in it.
 
-A damage gets a :class:`Scratch` with valid input and a generator of random numbers, and changes the input. What must
-come of it is one of `MUST`: a number that is wrong must never pass as if nothing had been there.
+Each damage has a name, what must come of it (one of `MUST`), and what it does to a `Scratch` with valid input.
 """
 
 import gzip
@@ -9,6 +8,7 @@ import io
 import json
 import pickle
 import re
+import shutil
 import struct
 import tarfile
 import zipfile
@@ -17,63 +17,116 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
+from gas import SMALL
+from images_on_disk import packed, write_images
+from tiny import TINY
 
-#: What must come of a damage: exit code 2; refused, or other numbers than without it; the same numbers; no matter.
+#: Exit code 2; refused, or other numbers than without the damage; the numbers without it; no matter.
 MUST = REFUSE, DIFFER, SAME, ANY = "refuse", "differ", "same", "any"
+IMPORT = ("--protocol", "fixed-lr", "--out", "out")
 
 
 @dataclass
 class Scratch:
-    """A folder with valid input, the words of the command, and what a message about it must name (one of these)."""
+    """A folder with valid input, the words of the command, and what a message must name (one of these)."""
 
     home: Path
     words: list[str]
     file: Path
-    canary: Path  # a file that only an executed payload makes
     names: list[str] = field(default_factory=list)
 
-    @property
-    def text(self):
-        return self.file.read_text()
+    def change(self, change, name=None):
+        content = change(self.file.read_bytes())
+        if name:
+            self.file = self.file.with_name(name)
+            self.words[1], self.names = str(self.file), [name]
+        self.file.write_bytes(content)
 
-    @text.setter
-    def text(self, value):
-        self.file.write_bytes(value.encode())
+    def text(self, change, name=None):
+        self.change(lambda content: change(content.decode()).encode("utf-8", "surrogatepass"), name)
 
-    def bytes(self, change):
-        self.file.write_bytes(change(self.file.read_bytes()))
+
+class Valid:
+    """Valid input of each surface; what takes long is made once."""
+
+    def __init__(self, home, finished):
+        self.finished, self.archive = finished, packed(write_images(home / "pictures", count=2), home / "a.tar", "w")
+        rows = ["lr,weight_decay,dimension,radius_sq,grad_sq,loss"]
+        for lr, wd in [(lr, wd) for lr in (0.01, 0.02) for wd in (0.01, 0.02, 0.05)]:
+            squared = (lr * 300 / (wd * (2 - lr * wd))) ** 0.5
+            rows.append(f"{lr},{wd},301,{squared:.9g},{300 / squared:.9g},{0.2 + lr + wd:.9g}")
+        self.table = "\n".join(rows) + "\n"
+
+    def scratch(self, surface, home, dice):
+        home.mkdir()
+        toml, table, archive, saved = home / "mine.toml", home / "runs.csv", home / "images.tar", home / "saved"
+        images = TINY.replace('name = "digits"', 'name = "images"\npath = "images.tar"')
+        toml.write_text(images if surface == "images" else dice.choice([TINY, SMALL]) if surface == "toml" else TINY)
+        table.write_text(self.table)
+        if surface == "images":
+            shutil.copy(self.archive, archive)
+        if surface in ("folder", "words"):
+            shutil.copytree(self.finished, home / "finished")
+        if surface == "checkpoints":
+            checkpoints(saved)
+        verb = dice.choice(["compare", "report", "status", "resume"])
+        run, folder = ["run", str(toml), "--out", "out"], [verb, str(home / "finished")]
+        return {
+            "toml": lambda: Scratch(home, run, toml, [toml.name]),
+            "images": lambda: Scratch(home, run, archive, [archive.name]),
+            "checkpoints": lambda: Scratch(home, ["import", str(saved), *IMPORT], saved / "step_500.pt", ["saved"]),
+            "folder": lambda: Scratch(home, folder, home / "finished" / "experiment.toml", ["finished"]),
+            "words": lambda: Scratch(home, [], toml),
+        }.get(surface, lambda: Scratch(home, ["import", str(table), *IMPORT], table, [table.name]))()
+
+
+def checkpoints(folder):
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    for step in range(0, 1200, 100):
+        weights = {name: torch.tensor(rng.standard_normal((3, 4))) for name in ("first", "second")}
+        torch.save({"model": weights, "step": step, "args": {"x": [1, "a"]}}, folder / f"step_{step}.pt")
+    (folder / "config.json").write_text(json.dumps({"lr": 0.1, "weight_decay": 0.01}))
 
 
 class Payload:
     """Executes itself when it is unpickled: makes a file."""
 
-    def __init__(self, canary):
-        self.canary = str(canary)
+    def __init__(self, home):
+        self.path = str(home.parent / "executed")
 
     def __reduce__(self):
-        return open, (self.canary, "w")
+        return open, (self.path, "w")
 
 
-#: By surface and name: what to do to the scratch folder, and what must come of it.
-DAMAGES: dict[str, dict[str, tuple]] = {}
+#: By surface and name: what must come of it, and what to do.
+DAMAGES = {name: {} for name in ("toml", "csv", "json", "npz", "images", "checkpoints", "folder", "words")}
 
 
-def damage(surface, name, must=REFUSE):
-    def keep(do):
-        assert name not in DAMAGES.setdefault(surface, {}), (surface, name)
-        DAMAGES[surface][name] = (do, must)
-        return do
+def regular(surface, must, changes, name=None):
+    """Replace one of the places that match an expression."""
+    for title, (pattern, new) in changes.items():
 
-    return keep
+        def do(s, dice, pattern=pattern, new=new):
+            def change(text):
+                found = dice.choice(list(re.finditer(pattern, text, re.MULTILINE)))
+                s.names += [found[1]] if found.groups() else []
+                return text[: found.start()] + found.expand(new) + text[found.end() :]
+
+            s.text(change, name)
+
+        DAMAGES[surface][title] = (must, do)
 
 
-def texts(*surfaces, **changes):
-    """Damages of any text: functions of the text and the dice."""
-    for name, (must, change) in changes.items():
-        for surface in surfaces:
-            damage(surface, name.replace("_", " "), must)(
-                lambda s, dice, change=change: setattr(s, "text", change(s.text, dice))
-            )
+def whole(surface, must, changes, name=None):
+    """Change the whole of a text."""
+    for title, change in changes.items():
+        DAMAGES[surface][title] = (must, lambda s, dice, change=change: s.text(change, name))
+
+
+def cut(content, dice):
+    return content[: dice.randrange(len(content))]
 
 
 def flip(content, dice):
@@ -81,366 +134,342 @@ def flip(content, dice):
     return content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :]
 
 
-def cut(content, dice):
-    return content[: dice.randrange(len(content))]
-
-
-#: Damages of the bytes of any file.
+# fmt: off
 BYTES = {
-    "empty": lambda content, dice: b"",
-    "cut short": cut,
-    "a flipped bit": flip,
-    "noise": lambda content, dice: dice.randbytes(200),
-    "zeros at the end": lambda content, dice: content[:-40] + bytes(40),
-    "something behind": lambda content, dice: content + b"\x00\xff rest",
-    "twice": lambda content, dice: content + content,
+    "empty": lambda c, dice: b"", "cut short": cut, "a flipped bit": flip,
+    "noise": lambda c, dice: dice.randbytes(200),
+    "zeros at the end": lambda c, dice: c[:-40] + bytes(40), "twice": lambda c, dice: c + c,
+    "something behind": lambda c, dice: c + b"\x00\xff rest",
 }
+for surface, refused in (("toml", {*BYTES} - {"cut short", "a flipped bit"}), ("images", {"empty", "noise"}),
+                         ("csv", {*BYTES} - {"cut short", "a flipped bit", "zeros at the end"}),
+                         ("npz", {"empty"}), ("checkpoints", {"empty", "noise", "cut short"})):
+    for title, change in BYTES.items():
+        DAMAGES[surface][f"{title}"] = (REFUSE if title in refused else ANY,
+                                        lambda s, dice, change=change: s.change(lambda c: change(c, dice)))
 
+# ------------------------------------------------------------------------------------------------ experiments (TOML)
+KEY, LINE = r"^(\w+) = .+$", r"^(\w)(\w*) = (.+)$"
+for must, values in {
+    REFUSE: ["nan", "inf", "-inf", "-1", "-0.5", "1e400", "[]", "[[1.0]]", "1979-05-27", '""', "[nan]", '[1.0, "a"]',
+             "{a = 1}", '["0.1"]', "[0.1, 0.1]", "1_5", "1" * 5000],
+    DIFFER: ["1e-400", "0", "10000000000000", '"x"', "true", "0.5", '"ünï\\\\u202e"'], ANY: ["0x10"],
+}.items():
+    regular("toml", must, {f"value {value[:20]}": (KEY, rf"\1 = {value}") for value in values})
+regular("toml", REFUSE, {
+    "misspelt key": (LINE, r"\1q\2 = \3"), "duplicated key": (KEY, r"\g<0>\n\g<0>"), "no value": (KEY, r"\1 ="),
+    "unknown key": (KEY, r"\g<0>\nlerning_rate = 1"), "no equals sign": (KEY, r"\1 1"),
+    "misspelt table": (r"\[grid\]", "[gird]"), "table as a list": (r"\[grid\]", "[[grid]]"),
+    "duplicated table": (r"\Z", "[grid]\nlr = [0.1]\n"), "nested lists": (r"\A", f"a = {'[' * 1000 + ']' * 1000}\n"),
+    "nested tables": (r"\A", f"a = {'{a = ' * 1000}1{'}' * 1000}\n"), "an unended string": (r"\Z", 'x = "'),
+    "dotted keys": (r"\A", f"{'.'.join('a' * 5000)} = 1\n"), "a zero byte": (r"\Z", "\x00"),
+    "an escape that is none": ('name = "', r'name = "\\z'),
+})
+whole("toml", SAME, {
+    "line ends of Windows": lambda t: t.replace("\n", "\r\n"), "a mark at the start": lambda t: "\ufeff" + t,
+    "comments": lambda t: t.replace("\n", "  # n = 1\n"), "spaces": lambda t: t.replace(" = ", "\t  =   "),
+})
+DAMAGES["toml"] |= {
+    "UTF-16": (REFUSE, lambda s, dice: s.change(lambda c: c.decode().encode("utf-16"))),
+    "Latin-1": (REFUSE, lambda s, dice: s.change(lambda c: b"# \xe9\n" + c)),
+}
+for title in ("../evil", "/tmp/evil", "a/../../evil", "..", "evil\\\\x", "x" * 300):
+    def do(s, dice, title=title):  # without --out the name is that of the folder
+        s.text(lambda t: re.sub('name = "[^"]*"', lambda _: f'name = "{title}"', t, count=1))
+        s.words, s.names = s.words[:2], ["name", title[:20]]
+    DAMAGES["toml"][f"a name that is a path, {title[:20]}"] = (REFUSE, do)
 
-def of_bytes(surface, **must):
-    """Damages of the bytes of a file; what must come of each is said by name where it is not `ANY`."""
-    for name, change in BYTES.items():
-        damage(surface, name, must.get(name.replace(" ", "_"), ANY))(
-            lambda s, dice, change=change: s.bytes(lambda content: change(content, dice))
-        )
-
-
-# -------------------------------------------------------------------------------------------- experiment files (TOML)
-ASSIGNED = re.compile(r"^(\w+) = (.+)$", re.MULTILINE)
-#: Values for any key, and what must come of them.
-VALUES = {
-    "nan": REFUSE, "inf": REFUSE, "-inf": REFUSE, "-1": REFUSE, "-0.5": REFUSE, "1e400": REFUSE, "[]": REFUSE,
-    "[[1.0]]": REFUSE, "1979-05-27": REFUSE, '""': REFUSE, "[nan]": REFUSE, '[1.0, "a"]': REFUSE, "{a = 1}": REFUSE,
-    '["0.1"]': REFUSE, "[0.1, 0.1]": REFUSE, "1_5": REFUSE, "1e-400": DIFFER, "0": DIFFER, "10000000000000": DIFFER,
-    "1" * 5000: REFUSE, '"x"': DIFFER, "true": DIFFER, "0.5": DIFFER, '"ünï\\u202e"': DIFFER, "0x10": ANY,
-}  # fmt: skip
-for value, must in VALUES.items():
-
-    @damage("toml", f"value {value[:20]}", must)
-    def _(s, dice, value=value):
-        key = dice.choice([found[1] for found in ASSIGNED.finditer(s.text)])
-        s.names = [key, s.file.name]
-        s.text = re.sub(rf"^{key} = .+$", lambda _: f"{key} = {value}", s.text, count=1, flags=re.MULTILINE)
-
-
-def key_changed(change):
-    """Change the line of a random key."""
-
-    def do(text, dice):
-        line = dice.choice([found[0] for found in ASSIGNED.finditer(text)])
-        return text.replace(line, change(line), 1)
-
-    return do
-
-
-texts(
-    "toml",
-    misspelt_key=(REFUSE, key_changed(lambda line: line[0] + "q" + line[1:])),
-    key_in_capitals=(REFUSE, key_changed(lambda line: line[0].upper() + line[1:])),
-    duplicated_key=(REFUSE, key_changed(lambda line: f"{line}\n{line}")),
-    unknown_key=(REFUSE, key_changed(lambda line: f"{line}\nlerning_rate = 1")),
-    no_value=(REFUSE, key_changed(lambda line: line.partition("=")[0] + "=")),
-    no_equals_sign=(REFUSE, key_changed(lambda line: line.replace("=", " ", 1))),
-    duplicated_table=(REFUSE, lambda text, dice: text + "\n[grid]\nlr = [0.1]\n"),
-    misspelt_table=(REFUSE, lambda text, dice: text.replace("[grid]", "[gird]")),
-    table_as_a_list=(REFUSE, lambda text, dice: text.replace("[grid]", "[[grid]]")),
-    nested_lists=(REFUSE, lambda text, dice: "a = " + "[" * 1000 + "]" * 1000 + "\n" + text),
-    nested_tables=(REFUSE, lambda text, dice: "a = " + "{a = " * 1000 + "1" + "}" * 1000 + "\n" + text),
-    dotted_keys=(REFUSE, lambda text, dice: ".".join("a" * 5000) + " = 1\n" + text),
-    a_zero_byte=(REFUSE, lambda text, dice: text + "\x00"),
-    an_unended_string=(REFUSE, lambda text, dice: text + 'x = "'),
-    an_escape_that_is_none=(REFUSE, lambda text, dice: text.replace('name = "', 'name = "\\z', 1)),
-    line_ends_of_windows=(SAME, lambda text, dice: text.replace("\n", "\r\n")),
-    a_mark_at_the_start=(SAME, lambda text, dice: "\ufeff" + text),
-    comments=(SAME, lambda text, dice: text.replace("\n", "  # n = 1\n")),
-    spaces=(SAME, lambda text, dice: text.replace(" = ", "\t  =   ")),
-)
-of_bytes("toml", empty=REFUSE, noise=REFUSE, something_behind=REFUSE, twice=REFUSE, zeros_at_the_end=REFUSE)
-damage("toml", "UTF-16")(lambda s, dice: s.bytes(lambda content: content.decode().encode("utf-16")))
-damage("toml", "Latin-1")(lambda s, dice: s.bytes(lambda content: b"# \xe9\n" + content))
-
-
-@damage("toml", "a name that leaves the folder")
-def _(s, dice):
-    name = dice.choice(["../evil", "/tmp/evil", "a/../../evil", "..", "\\\\evil\\\\x/y", "x" * 300])
-    s.text = re.sub('name = "[^"]*"', lambda _: f'name = "{name}"', s.text, count=1)
-    s.words, s.names = s.words[:2], ["name"]  # without --out the name is that of the folder
-
-
-# -------------------------------------------------------------------------------------------- tables
-def cells(text):
-    return [line.split(",") for line in text.strip().split("\n")]
-
-
-def joined(rows):
-    return "\n".join(map(",".join, rows)) + "\n"
-
-
-def cell_changed(change):
-    def do(text, dice):
-        rows = cells(text)
-        row, column = dice.randrange(1, len(rows)), dice.randrange(len(rows[0]))
-        rows[row][column] = change(rows[row][column])
-        return joined(rows)
-
-    return do
-
-
-def rows_changed(change):
-    def do(text, dice):
-        rows = cells(text)
-        change(rows, dice)
-        return joined(rows)
-
-    return do
-
-
-def without(text, column):
-    return joined([row[:column] + row[column + 1 :] for row in cells(text)])
-
-
-CELLS = {
-    "inf": DIFFER, "-1": REFUSE, "0": DIFFER, "text": REFUSE, "1_5": REFUSE, "0x10": REFUSE, "1e400": DIFFER,
-    "1+2j": REFUSE, "=cmd()": REFUSE, "1;2": REFUSE, "[0.1]": REFUSE, "--": REFUSE, "٣": DIFFER,
-    "true": REFUSE, "nan": DIFFER, "": DIFFER, "1e300": DIFFER, "1e-300": DIFFER,
-    "9" * 5000: DIFFER, "x" * 200_000: REFUSE,
-}  # fmt: skip
-for value, must in CELLS.items():
-    texts("csv", **{f"cell {value[:12]}": (must, cell_changed(lambda _, value=value: value))})
-texts(
-    "csv",
-    missing_column=(DIFFER, lambda text, dice: without(text, dice.randrange(6))),
-    duplicated_column=(REFUSE, rows_changed(lambda rows, dice: [row.append(row[0]) for row in rows])),
-    misspelt_column=(REFUSE, lambda text, dice: text.replace("lr,", "qlxr,", 1)),
-    a_column_without_name=(REFUSE, lambda text, dice: text.replace("radius_sq", "", 1)),
-    unknown_column=(SAME, rows_changed(lambda rows, dice: [row.append(f"q{i}") for i, row in enumerate(rows)])),
-    short_row=(REFUSE, rows_changed(lambda rows, dice: dice.choice(rows[1:-1]).pop())),
-    long_row=(REFUSE, rows_changed(lambda rows, dice: dice.choice(rows[1:]).append("1"))),
-    duplicated_row=(REFUSE, rows_changed(lambda rows, dice: rows.append(list(dice.choice(rows[1:]))))),
-    header_alone=(REFUSE, lambda text, dice: text.partition("\n")[0]),
-    no_header=(REFUSE, lambda text, dice: text.partition("\n")[2]),
-    two_headers=(REFUSE, lambda text, dice: text.partition("\n")[0] + "\n" + text),
-    a_quote_left_open=(REFUSE, lambda text, dice: text + '"1,2\n'),
-    a_zero_byte=(REFUSE, lambda text, dice: text.replace(",", ",\x00", 1)),
-    line_ends_of_windows=(SAME, lambda text, dice: text.replace("\n", "\r\n")),
-    line_ends_of_old=(SAME, lambda text, dice: text.replace("\n", "\r")),
-    a_mark_at_the_start=(SAME, lambda text, dice: "\ufeff" + text),
-    semicolons=(SAME, lambda text, dice: text.replace(",", ";")),
-    empty_lines=(SAME, lambda text, dice: text.replace("\n", "\n\n")),
-)
-
-
-of_bytes("csv", empty=REFUSE, noise=REFUSE, something_behind=REFUSE, twice=REFUSE)
-damage("csv", "UTF-16", SAME)(lambda s, dice: s.bytes(lambda content: content.decode().encode("utf-16")))
-damage("csv", "Latin-1")(lambda s, dice: s.bytes(lambda content: b"\xe9" + content))
-
-
-def renamed(s, suffix, content):
-    s.file = s.file.with_name(f"runs{suffix}")
-    s.file.write_bytes(content)
-    s.words[1], s.names = str(s.file), [s.file.name]
+# ------------------------------------------------------------------------------------------------ tables
+CELL = r"(?<=[\n,])[\d.]+(?=[\n,])"
+for must, values in {
+    REFUSE: ["text", "1_5", "0x10", "1+2j", "=cmd()", "1;2", "[0.1]", "--", "true", "x" * 200_000],
+    DIFFER: ["inf", "-1", "0", "1e400", "٣", "nan", "", "1e300", "1e-300", "9" * 5000],
+}.items():
+    regular("csv", must, {f"cell {value[:12]}": (CELL, value) for value in values})
+regular("csv", REFUSE, {
+    "duplicated column": ("weight_decay", "lr"), "misspelt column": ("lr,", "qlxr,"), "a zero byte": (",", ",\x00"),
+    "a column without name": ("radius_sq", ""), "a short row": (r"(?<=\d),[\d.]+\n(?=.)", "\n"),
+    "a long row": (r"(?<=\d)\n", ",1\n"), "a duplicated row": (r"\n([\d.,]+)(?=\n)", r"\n\1\n\1"),
+    "no header": (r"\A.*\n", ""), "two headers": (r"\A(.*\n)", r"\1\1"), "a quote left open": (r"\Z", '"1,2\n'),
+})
+regular("csv", DIFFER, {"a missing column": (r"(?<=,)(weight_decay|dimension|grad_sq|loss)", r"other_\1")})
+whole("csv", SAME, {
+    "line ends of Windows": lambda t: t.replace("\n", "\r\n"), "line ends of old": lambda t: t.replace("\n", "\r"),
+    "a mark at the start": lambda t: "\ufeff" + t, "semicolons": lambda t: t.replace(",", ";"),
+    "empty lines": lambda t: t.replace("\n", "\n\n"), "an unknown column": lambda t: re.sub("(?<=.)\n", ",q\n", t),
+})
 
 
 def bomb(head=b"", megabytes=1500):
-    """A gzip file of a few kB that holds zeros without end."""
-    part = gzip.compress(bytes(50 << 20))
-    return gzip.compress(head) + part * (megabytes // 50)
+    """A gzip file of some hundred kB that holds zeros without end."""
+    return gzip.compress(head) + gzip.compress(bytes(50 << 20)) * (megabytes // 50)
 
 
-damage("csv", "packed and cut short")(lambda s, d: renamed(s, ".csv.gz", gzip.compress(s.file.read_bytes())[:-9]))
-damage("csv", "a packed bomb")(lambda s, dice: renamed(s, ".csv.gz", bomb(b"lr,weight_decay\n")))
-damage("csv", "a folder in its place")(lambda s, dice: (s.file.unlink(), s.file.mkdir()))
-damage("csv", "a link to itself")(lambda s, dice: (s.file.unlink(), s.file.symlink_to(s.file.name)))
+DAMAGES["csv"] |= {
+    "the header alone": (REFUSE, lambda s, dice: s.text(lambda t: t.partition("\n")[0])),
+    "UTF-16": (SAME, lambda s, dice: s.change(lambda c: c.decode().encode("utf-16"))),
+    "Latin-1": (REFUSE, lambda s, dice: s.change(lambda c: b"\xe9" + c)),
+    "packed and cut short": (REFUSE, lambda s, dice: s.change(lambda c: gzip.compress(c)[:-9], "runs.csv.gz")),
+    "a packed bomb": (REFUSE, lambda s, dice: s.change(lambda c: bomb(b"lr,weight_decay\n"), "runs.csv.gz")),
+    "a folder in its place": (REFUSE, lambda s, dice: (s.file.unlink(), s.file.mkdir())),
+    "a link to itself": (REFUSE, lambda s, dice: (s.file.unlink(), s.file.symlink_to(s.file.name))),
+}
 
 
-def records(s):
-    head, *rows = cells(s.text)
+def records(text):
+    head, *rows = [line.split(",") for line in text.strip().split("\n")]
     return [dict(zip(head, map(float, row), strict=True)) for row in rows]
 
 
-JSONS = {
-    "duplicated key": (REFUSE, lambda t, dice: t.replace('"lr": ', '"lr": 0.3, "lr": ', 1)),
-    "nested lists": (REFUSE, lambda t, dice: "[" * 100_000 + "]" * 100_000),
-    "nested objects": (REFUSE, lambda t, dice: '{"a":' * 100_000 + "1" + "}" * 100_000),
-    "5000 digits": (REFUSE, lambda t, dice: t.replace('"lr": ', f'"lr": {"1" * 5000}, "x": ', 1)),
-    "Infinity": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": Infinity', t, count=1)),
-    "NaN": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": NaN', t, count=1)),
-    "null": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": null', t, count=1)),
-    "a list in a cell": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": [[0.1]]', t, count=1)),
-    "an object in a cell": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": {"a": 1}', t, count=1)),
-    "a word in a cell": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+', '"lr": "fast"', t, count=1)),
-    "a key missing in one": (REFUSE, lambda t, dice: re.sub(r'"lr": [^,]+, ', "", t, count=1)),
-    "empty list": (REFUSE, lambda t, dice: "[]"),
-    "empty object": (REFUSE, lambda t, dice: "{}"),
-    "a number": (REFUSE, lambda t, dice: "7"),
-    "null alone": (REFUSE, lambda t, dice: "null"),
-    "a list of lists": (REFUSE, lambda t, dice: "[[1, 2], [3, 4]]"),
-    "a comma too many": (REFUSE, lambda t, dice: t.replace("}]", "},]")),
-    "single quotes": (REFUSE, lambda t, dice: t.replace('"', "'")),
-    "half an escape": (ANY, lambda t, dice: t.replace("lr", "\\ud800lr")),
-    "cut short": (REFUSE, lambda t, dice: cut(t, dice)),
-    "a mark at the start": (SAME, lambda t, dice: "\ufeff" + t),
-    "lines": (SAME, lambda t, dice: t.replace(",", ",\r\n")),
-}
-for name, (must, change) in JSONS.items():
-    damage("json", name, must)(
-        lambda s, dice, change=change: renamed(
-            s, ".json", change(json.dumps(records(s)), dice).encode("utf-8", "surrogatepass")
-        )
-    )
+LR = r'"lr": [^,]+'
+for must, changes in {
+    REFUSE: {
+        "a duplicated key": (LR, r'\g<0>, "lr": 0.3'), "5000 digits": (LR, rf'\g<0>, "x": {"1" * 5000}'),
+        **{f"{value} in a cell": (LR, f'"lr": {value}') for value in
+           ("Infinity", "NaN", "null", "[[0.1]]", '{"a": 1}', '"fast"', "true", "-1")},
+        "a key missing in one": (f"{LR}, ", ""), "a comma too many": (r"\}\]", "},]"), "single quotes": ('"', "'"),
+        "nested lists": (r"\A(?s:.*)\Z", "[" * 100_000), "nested objects": (r"\A(?s:.*)\Z", '{"a":' * 100_000),
+        **{f"{value} alone": (r"\A(?s:.*)\Z", value) for value in ("[]", "{}", "7", "null", "[[1, 2], [3, 4]]", "")},
+    },
+    ANY: {"half an escape": ("lr", r"\\ud800lr")}, SAME: {"a mark at the start": (r"\A", "\ufeff")},
+}.items():
+    regular("json", must, changes, "runs.json")
+def as_json(s):
+    s.text(lambda text: json.dumps(records(text)), "runs.json")
 
 
-# -------------------------------------------------------------------------------------------- arrays (npz)
-def columns_of(s):
-    rows = records(s)
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+for title, (must, do) in DAMAGES["json"].items():
+    DAMAGES["json"][title] = (must, lambda s, dice, do=do: (as_json(s), do(s, dice)))
 
 
-def npz(change):
-    """Arrays that are changed before they are written."""
-
-    def do(s, dice):
-        arrays, buffer = columns_of(s), io.BytesIO()
-        change(arrays, s, dice)
-        np.savez(buffer, **arrays)
-        renamed(s, ".npz", buffer.getvalue())
-
-    return do
+# ------------------------------------------------------------------------------------------------ arrays (npz)
+def saved_as_npz(s, change=lambda arrays, s: None):
+    rows, buffer = records(s.file.read_text()), io.BytesIO()
+    arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    np.savez(buffer, **(change(arrays, s) or arrays))
+    s.change(lambda _: buffer.getvalue(), "runs.npz")
 
 
-def packed(change):
-    """An archive whose bytes, or whose files, are changed."""
-
-    def do(s, dice):
-        npz(lambda *_: None)(s, dice)
-        s.bytes(lambda content: change(content, dice))
-
-    return do
+def column(name, value):
+    return lambda s: saved_as_npz(s, lambda arrays, s: arrays | {name: value(arrays["lr"], s)})
 
 
-def header(shape, dtype="<f8"):
-    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+def header(shape):
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
 
-def with_file(name, content, zeros=0):
-    """A further file in the archive, which ends in so many zeros."""
-
-    def change(archive, dice):
-        buffer = io.BytesIO(archive)
-        with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file, file.open(name, "w") as inner:
-            inner.write(content)
-            for _ in range(zeros >> 20):
-                inner.write(bytes(1 << 20))
-        return buffer.getvalue()
-
-    return packed(change)
-
-
-def set_item(name, value):
-    return npz(lambda arrays, s, dice: arrays.__setitem__(name, value(arrays, s)))
-
-
-NPZ = {
-    "a pickle": (REFUSE, set_item("lr", lambda a, s: np.array([Payload(s.canary)] * 6, dtype=object))),
-    "objects": (REFUSE, set_item("seed", lambda a, s: np.array([{}] * 6, dtype=object))),
-    "ragged": (REFUSE, set_item("lr", lambda a, s: a["lr"][:-1])),
-    "complex": (REFUSE, set_item("lr", lambda a, s: a["lr"] * 1j)),
-    "dates": (REFUSE, set_item("lr", lambda a, s: np.array(["2020-01-01"] * len(a["lr"]), dtype="M8[D]"))),
-    "text": (REFUSE, set_item("lr", lambda a, s: np.array(["fast"] * len(a["lr"])))),
-    "nan": (REFUSE, set_item("lr", lambda a, s: a["lr"] * np.nan)),
-    "zeros": (REFUSE, set_item("lr", lambda a, s: a["lr"] * 0)),
-    "empty arrays": (REFUSE, npz(lambda a, s, d: a.update({name: one[:0] for name, one in a.items()}))),
-    "three axes": (REFUSE, set_item("lr", lambda a, s: np.ones((2, 2, 2)))),
-    "records": (REFUSE, set_item("lr", lambda a, s: np.zeros(len(a["lr"]), dtype=[("a", "f8")]))),
-    "missing": (REFUSE, npz(lambda a, s, d: a.pop("lr"))),
-    "no arrays": (REFUSE, npz(lambda a, s, d: a.clear())),
-    "whole numbers that overflow": (DIFFER, set_item("dimension", lambda a, s: np.full(6, 2**64 - 1, "u8"))),
-    "a huge shape": (REFUSE, with_file("loss.npy", header((10**12,)))),
-    "a negative shape": (REFUSE, with_file("loss.npy", header((-6,)))),
-    "a shape of 5000 digits": (REFUSE, with_file("loss.npy", header(f"({'9' * 5000},)"))),
-    "a header that is code": (REFUSE, with_file("loss.npy", header("(__import__('os').getpid(),)"))),
-    "a bomb": (REFUSE, with_file("loss.npy", header((100 << 20,)), 800 << 20)),
-    "a path that leaves the archive": (ANY, with_file("../../evil.npy", header((6,)) + bytes(48))),
-    "the same name twice": (ANY, with_file("lr.npy", header((6,)) + bytes(48))),
-    "a file that is no array": (ANY, with_file("readme.txt", b"text")),
-    "a bare pickle": (REFUSE, lambda s, dice: renamed(s, ".npz", pickle.dumps(Payload(s.canary)))),
-}  # fmt: skip
-for name, (do, must) in {name: (do, must) for name, (must, do) in NPZ.items()}.items():
-    damage("npz", name, must)(do)
-for name, change in BYTES.items():
-    damage("npz", name, ANY)(packed(change))
-
-
-# -------------------------------------------------------------------------------------------- archives of images
-def member(name, content=b"", **facts):
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    for key, value in facts.items():
-        setattr(info, key, value)
-    return info, content
-
-
-def with_members(*members):
-    """An archive with further members."""
-
-    def do(s, dice):
-        with tarfile.open(s.file, "a") as tar:
-            for info, content in members:
-                tar.addfile(info, io.BytesIO(content))
-
+def with_file(name, content, megabytes=0):
+    """A further file in the archive, which ends in zeros."""
+    def do(s):
+        saved_as_npz(s)
+        with zipfile.ZipFile(s.file, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file, file.open(name, "w") as inner:
+            for part in (content, *[bytes(1 << 20)] * megabytes):
+                inner.write(part)
     return do
 
 
-def png(width, height, data=b"", depth=8, kind=0):
+for must, changes in {
+    REFUSE: {
+        "a pickle": column("lr", lambda lr, s: np.array([Payload(s.home)] * 6, dtype=object)),
+        "objects": column("seed", lambda lr, s: np.array([{}] * 6, dtype=object)), "no arrays": lambda s: (
+            saved_as_npz(s), s.change(lambda c: b"PK\x05\x06" + bytes(18))),
+        "ragged": column("lr", lambda lr, s: lr[:-1]), "complex": column("lr", lambda lr, s: lr * 1j),
+        "dates": column("lr", lambda lr, s: np.array(["2020-01-01"] * 6, dtype="M8[D]")),
+        "text": column("lr", lambda lr, s: np.array(["fast"] * 6)), "nan": column("lr", lambda lr, s: lr * np.nan),
+        "zeros": column("lr", lambda lr, s: lr * 0), "three axes": column("lr", lambda lr, s: np.ones((2, 2, 2))),
+        "records": column("lr", lambda lr, s: np.zeros(6, dtype=[("a", "f8")])), "empty arrays": lambda s:
+            saved_as_npz(s, lambda arrays, s: {name: one[:0] for name, one in arrays.items()}),
+        "a huge shape": with_file("loss_.npy", header((10**12,))),
+        "a bomb": with_file("x.npy", header((100 << 20,)), 800),
+        "a negative shape": with_file("x.npy", header((-6,))),
+        "a shape of 5000 digits": with_file("x.npy", header(f"({'9' * 5000},)")),
+        "a header that is code": with_file("x.npy", header("(__import__('os').getpid(),)")),
+        "a bare pickle": lambda s: s.change(lambda c: pickle.dumps(Payload(s.home)), "runs.npz"),
+    },
+    DIFFER: {"whole numbers that overflow": column("dimension", lambda lr, s: np.full(6, 2**64 - 1, "u8"))},
+    SAME: {"a file that is no array": with_file("readme.txt", b"text")},
+    ANY: {"a path that leaves the archive": with_file("../../evil.npy", header((6,)) + bytes(48))},
+}.items():
+    DAMAGES["npz"] |= {title: (must, lambda s, dice, do=do: do(s)) for title, do in changes.items()}
+for title in BYTES:
+    must, do = DAMAGES["npz"][title]
+    DAMAGES["npz"][title] = (must, lambda s, dice, do=do: (saved_as_npz(s), do(s, dice)))
+
+
+# ------------------------------------------------------------------------------------------------ archives of images
+def members(*all_):
+    def do(s, dice):
+        with tarfile.open(s.file, "a") as tar:
+            for name, content, facts in all_:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                vars_ = {"type": tarfile.SYMTYPE} | facts if "linkname" in facts else facts
+                for key, value in vars_.items():
+                    setattr(info, key, value)
+                tar.addfile(info, io.BytesIO(content))
+    return do
+
+
+def one(name, content=b"", **facts):
+    return members((name, content, facts))
+
+
+def png(width, height, data=b""):
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def link(name, target, kind=tarfile.SYMTYPE):
-    return member(name, type=kind, linkname=target)
-
-
-IMAGES = {
-    "a link out of the archive": with_members(link("cat/x.png", "/etc/passwd")),
-    "a link up and out": with_members(link("cat/x.png", "../../../etc/passwd")),
-    "a link to itself": with_members(link("cat/x.png", "x.png")),
-    "two links in a ring": with_members(link("cat/x.png", "y.png"), link("cat/y.png", "x.png")),
-    "a hard link to nothing": with_members(link("cat/x.png", "cat/none.png", tarfile.LNKTYPE)),
-    "a device": with_members(member("cat/x.png", type=tarfile.CHRTYPE)),
-    "a pipe": with_members(member("cat/x.png", type=tarfile.FIFOTYPE)),
-    "no image": with_members(member("cat/x.png", b"text")),
-    "an empty image": with_members(member("cat/x.png")),
-    "another size": with_members(member("cat/x.png", png(1, 1, zlib.compress(b"\x00\x07")))),
-    "a size of zero": with_members(member("cat/x.png", png(0, 0))),
-    "an image too large": with_members(member("cat/x.png", png(10**5, 10**5))),
-    "an image beyond the warning": with_members(member("aaa/x.png", png(12_000, 10_000, bytes(9)))),
-    "a text in an image too large": with_members(member("cat/x.png", png(5, 4)[:33] + b"\x00\x00\x00\x00zTXt")),
-    "a name of another encoding": with_members(member("cat/\udce9.png", b"text")),
-    "a name with a line end": with_members(member("cat/a\nb.png", b"text")),
-    "a class of one file name": with_members(member("fish", type=tarfile.DIRTYPE)),
-}  # fmt: skip
-for name, do in IMAGES.items():
-    damage("images", name, ANY if name in ("a device", "a pipe") else REFUSE)(do)
-damage("images", "a member twice", REFUSE)(with_members(member("cat/000.png", png(5, 4))))
-damage("images", "a path that leaves the archive", ANY)(with_members(member("../../evil/x.png", b"text")))
-damage("images", "an absolute path", ANY)(with_members(member("/evil/x.png", b"text")))
-
-
-@damage("images", "a packed bomb")
-def _(s, dice):
-    big, _ = member("cat/x.png")
+def packed_bomb(s, dice):
+    big = tarfile.TarInfo("cat/x.png")
     big.size = 1400 << 20
-    s.bytes(lambda content: bomb(content.rstrip(b"\x00") + bytes(-len(content.rstrip(b"\x00")) % 512) + big.tobuf()))
+    s.change(lambda c: bomb(c.rstrip(b"\x00") + bytes(-len(c.rstrip(b"\x00")) % 512) + big.tobuf()))
 
 
-of_bytes("images", empty=REFUSE, noise=REFUSE)
-for form in ("zip", "gzip of text"):
-    damage("images", f"a {form} instead")(
-        lambda s, dice, form=form: s.bytes(
-            lambda content: b"PK\x03\x04" + content if form == "zip" else gzip.compress(b"text")
-        )
-    )
+X = "cat/x.png"
+for must, changes in {
+    REFUSE: {
+        "a link out of the archive": one(X, linkname="/etc/passwd"),
+        "a link up and out": one(X, linkname="../../../etc/passwd"),
+        "a link to itself": one(X, linkname="x.png"),
+        "a hard link to nothing": one(X, linkname="none", type=tarfile.LNKTYPE),
+        "links in a ring": members((X, b"", {"linkname": "y.png"}), ("cat/y.png", b"", {"linkname": "x.png"})),
+        "no image": one(X, b"text"), "an empty image": one(X), "a size of zero": one(X, png(0, 0)),
+        "another size": one(X, png(1, 1, zlib.compress(b"\x00\x07"))),
+        "an image too large": one(X, png(10**5, 10**5)),
+        "an image beyond the warning": one("aaa/x.png", png(12_000, 10_000, bytes(9))),
+        "half an image": one(X, png(5, 4)[:33] + b"\x00\x00\x00\x00zTXt"),
+        "a member twice": one("cat/000.png", png(5, 4)),
+        "a name of another encoding": one("cat/\udce9.png", b"text"),
+        "a name with a line end": one("cat/a\nb.png", b"text"),
+        "an empty class": one("fish", type=tarfile.DIRTYPE), "a packed bomb": packed_bomb,
+        "a zip": lambda s, dice: s.change(lambda c: b"PK\x03\x04" + c),
+        "a packed text": lambda s, dice: s.change(lambda c: gzip.compress(b"text")),
+    },
+    ANY: {"a device": one(X, type=tarfile.CHRTYPE), "a pipe": one(X, type=tarfile.FIFOTYPE),
+          "a path that leaves the archive": one("../../evil/x.png", b"text"),
+          "an absolute path": one("/evil/x.png", b"text")},
+}.items():
+    DAMAGES["images"] |= {title: (must, do) for title, do in changes.items()}
+
+
+# ------------------------------------------------------------------------------------------------ checkpoints
+def saved(change):
+    def do(s, dice):
+        content = torch.load(s.file, weights_only=True)
+        torch.save(change(content, s), s.file)
+    return do
+
+
+def weight(value):
+    return saved(lambda c, s: c | {"model": c["model"] | {"first": value(c["model"]["first"])}})
+
+
+def beside(name, content):
+    def do(s, dice):
+        s.names.append(name)
+        (s.file.parent / name).write_bytes(content)
+    return do
+
+
+def config(**values):
+    return beside("config.json", json.dumps({"lr": 0.1, "weight_decay": 0.01} | values).encode())
+
+
+STEPS = {"nan": float("nan"), "below 0": -5, "of 400 digits": 10**400, "of another": 400}
+RATES = {"nan": float("nan"), "below 0": -0.1, "a word": "fast", "a list": [0.1, 0.2], "true": True, "0": 0,
+"null": None}
+for must, changes in {
+    REFUSE: {
+        "a pickle": saved(lambda c, s: c | {"args": Payload(s.home)}),
+        "a pickle alone": saved(lambda c, s: Payload(s.home)),
+        "a list": saved(lambda c, s: [1, 2]), "no tensor": saved(lambda c, s: {"model": {}}),
+        "another shape": weight(lambda w: w[:2]), "no numbers": weight(lambda w: w[:0]),
+        "complex": weight(lambda w: w * 1j),
+        "another name": saved(lambda c, s: c | {"model": {"third": c["model"]["second"]}}),
+        **{f"a step {title}": saved(lambda c, s, value=value: c | {"step": value}) for title, value in STEPS.items()},
+        **{f"lr {title}": config(lr=value) for title, value in RATES.items()},
+        "seed a word": config(seed="one"), "a seed of 400 digits": config(seed=10**400),
+        "an unknown optimizer": config(optimizer="adamm"),
+        "a configuration nested": beside("config.json", b"[" * 100_000),
+        "no configuration": lambda s, dice: (s.file.parent / "config.json").unlink(),
+        "a configuration that is none": beside("config.json", b"{"),
+        "a header that is huge": beside("step_550.safetensors", struct.pack("<Q", 2**62) + b"{}"),
+        "tensors that are text": beside("step_550.safetensors", b"text"),
+    },
+    DIFFER: {"nan": weight(lambda w: w * float("nan")), "inf": weight(lambda w: w * float("inf")),
+             "zeros": weight(lambda w: w * 0), "whole numbers": weight(lambda w: w.to(torch.int64))},
+    ANY: {"a step that is a word": saved(lambda c, s: c | {"step": "last"}),
+    "a key that is a number": saved(lambda c, s: c | {7: 8}),
+          "a folder in its place": lambda s, dice: (s.file.unlink(), s.file.mkdir()),
+          "a link to itself": lambda s, dice: (s.file.unlink(), s.file.symlink_to(s.file.name))},
+}.items():
+    DAMAGES["checkpoints"] |= {title: (must, do) for title, do in changes.items()}
+
+# ------------------------------------------------------------------------------------------------ run folders
+PARTS = {"experiment": "experiment.toml", "provenance": "provenance.json", "root": "results.zarr/zarr.json",
+         "group": "results.zarr/summary/zarr.json", "variable": "results.zarr/*/*/zarr.json",
+         "numbers": "results.zarr/*/*/c/*"}
+CHANGES = BYTES | {
+    "removed": None, "a folder instead": Path.mkdir, "a link to itself": lambda path: path.symlink_to(path.name),
+    "nested": lambda c, dice: b"[" * 100_000, "another number": lambda c, dice: c.replace(b"1", b"7", 1),
+    "a NaN": lambda c, dice: c.replace(b"3", b"NaN", 1),
+}
+for part, pattern in PARTS.items():
+    for title, change in CHANGES.items():
+        def do(s, dice, pattern=pattern, title=title, change=change):
+            s.file = dice.choice(sorted(s.home.joinpath("finished").glob(pattern)))
+            if title in BYTES or title in ("nested", "another number", "a NaN"):
+                s.change(lambda c: change(c, dice))
+            else:
+                s.file.unlink()
+                if change:
+                    change(s.file)
+        DAMAGES["folder"][f"{part}: {title}"] = (ANY, do)
+
+# ------------------------------------------------------------------------------------------------ command lines
+NUMBERS = [
+    "nan", "inf", "-1", "0", "1e400", "1e-400", "10" * 20, "text", "", "0x10", "1,5", "ünï", "\udcff", "9" * 5000,
+]
+WORDS = ["", " ", "nonsense", "ünï", "\udcff", "-1", "a\nb", "../../..", "x" * 5000, "/dev/null/x", "--", "None"]
+#: Valid words; options that take numbers, and options that take words (1 is the first argument).
+LINES = {
+    "schedule cooldown --lr 0.1 --weight-decay 5e-4 --factor 0.01 --steps 1000": (
+        "--lr --weight-decay --factor --steps --hold --momentum --index --relaxation-steps --sigma --dimension "
+        "--points --rate",
+        "--shape --optimizer --along --format --out"),
+    "import runs.csv --protocol fixed-lr --out out": (
+        "--dimension", "1 --protocol --map --optimizer --weights --spheres --out"),
+    "run mine.toml --out out": ("", "1 --out --device --cluster"), "derive radius": ("", "1 --protocol --optimizer"),
+    "compare finished": ("", "1 --format --claims"),
+    "report finished --out page.md": ("", "1 --format --claims --out"),
+    "status finished": ("", "1"), "resume finished": ("", "1 --device --cluster"), "list": ("", "--claims"),
+}
+# fmt: on
+
+
+def put(words, place, value):
+    """Put a value at an option, given or not, or at the first argument."""
+    at = 1 if place == "1" else words.index(place) + 1 if place in words else len(words) + 1
+    return [*words, place, value] if at > len(words) else [*words[:at], value, *words[at + 1 :]]
+
+
+for line, groups in LINES.items():
+    words = line.split()
+    for places, values in zip(groups, (NUMBERS, WORDS), strict=True):
+        for place in places.split():
+
+            def do(s, dice, words=words, place=place, values=values):
+                s.words = put(words, place, dice.choice(values))
+
+            DAMAGES["words"][f"{words[0]} {place}"] = (ANY, do)
+
+    def do(s, dice, words=words):
+        at = dice.randrange(len(words))
+        word = words[at]
+        changed = dice.choice([[], [word, word], [word[:-1]], [word + "x"], [word.upper()], [f"--{word}"]])
+        s.words = [*words[:at], *changed, *words[at + 1 :]]
+
+    DAMAGES["words"][f"{words[0]}: a word misspelt, doubled or left out"] = (ANY, do)

@@ -132,7 +132,7 @@ def killed(words, seconds):
 @pytest.mark.parametrize("verb", ["import", "report"])
 def test_killed_while_importing_and_reporting(verb, tmp_path, capsys, record_property):
     """Ten kills each; the same command then does what it does undisturbed, and what was there is old or new."""
-    gas_table(np.random.default_rng(2), levels=(12, 12)).to_dataframe().assign(dimension=5001).to_csv(
+    gas_table(np.random.default_rng(2), levels=(12, 8)).to_dataframe().assign(dimension=5001).to_csv(
         tmp_path / "t.csv", index=False
     )
     words = ["import", str(tmp_path / "t.csv"), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]
