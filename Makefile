@@ -6,7 +6,8 @@
 # make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
 # (cifar: an hour and more, with the images at cifar10.tar). make check-pages: is every page what the summaries say?
 # make gpu-check: what a CUDA card does here, in ten minutes; GPU_PYTHON=python3 uses that interpreter as it is.
-# make docs: the site, into build/site, warnings are errors. make pictures: the figures of docs/pictures.md again.
+# make docs: the site, into build/site, warnings are errors. make check-site: can everybody use it? Every kind of page in
+# Chromium, by the rules of axe-core, which npm puts into build/axe. make pictures: the figures of docs/pictures.md again.
 # make dist: wheel and sdist into dist.
 # Everything installs into .venv; nothing else on the machine is touched.
 
@@ -20,7 +21,8 @@ WORKERS ?= 2
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
 GPU_PYTHON ?=
 
-.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs pictures dist clean
+.PHONY: setup demo test lint types unit check-long check-mutants gpu-check book check-pages measure-watched docs check-site \
+	pictures dist clean
 
 setup: $(VENV)/.ready
 
@@ -79,6 +81,14 @@ measure-watched: setup
 
 docs: $(VENV)/.docs check-pages book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
+
+check-site: $(VENV)/.docs build/axe/.ready
+	$(BIN)/python -m pytest tests/test_docs.py tests/empirics/pages/test_browser.py -m browser
+
+build/axe/.ready: tests/site/package-lock.json
+	@mkdir -p build/axe && cp tests/site/package*.json build/axe
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix build/axe && touch $@; \
+	else echo "check-site: no npm, so the rules of accessibility are skipped"; fi
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"

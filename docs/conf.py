@@ -1,5 +1,6 @@
 """Sphinx configuration of the documentation site: `make docs` builds it into build/site, and warnings are errors."""
 
+import os
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -22,6 +23,7 @@ extensions = [
     "mathml",  # _ext/
     "generated",  # _ext/
     "explorers",  # _ext/
+    "form",  # _ext/
 ]
 exclude_patterns = ["_ext", "_static", "results/words", "**/.*"]
 root_doc = "index"
@@ -35,7 +37,8 @@ suppress_warnings = ["myst.header"]
 nb_execution_mode = "off"  # notebooks keep their outputs; a test executes them and compares
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-ogp_site_url = ""
+# Where the site is put, if that is known: addresses in cards, and the one address of a page that has several.
+html_baseurl = ogp_site_url = os.environ.get("SITE_URL", "")
 ogp_social_cards = {"enable": False}
 
 # Every reference has to be found, but for the types of other packages in signatures: their pages are not ours.
@@ -52,8 +55,10 @@ numpydoc_xref_param_type = False
 html_theme = "furo"
 html_title = "thermo-theory"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}

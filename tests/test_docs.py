@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from chromium import CHROMIUM, browse
+from chromium import CHROMIUM, audit, audited, browse
 
 from thermo_theory import book
 
@@ -25,6 +25,12 @@ SESSIONS = {
     "glossary": 4,
 }
 
+
+#: A page of every kind, for what is measured on each.
+KINDS = (
+    "index", "learn", "start-physicist", "pictures", "interactive", "evidence", "results/digits", "book/README",
+    "book/radius", "book/dictionary", "api/measure", "glossary", "cheatsheet", "genindex", "search", "gas",
+)  # fmt: skip
 
 #: Entries of the navigation, each with its table of contents.
 ENTRIES = ("learn", "use", "evidence", "reference")
@@ -175,3 +181,27 @@ def test_no_page_scrolls_sideways_on_a_phone(site, tmp_path):
     found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', document, re.S).group(1)))
     assert len(found) > 40
     assert [one for one in found if one[1] or one[2]] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param(*one, marks=audited) for one in ((0, 390), (1, 1366))])
+def test_every_kind_of_page_can_be_used_by_everybody(site, tmp_path, scheme, width):
+    """WCAG 2.2 AA by axe-core, dark on a phone and light on a desk; a page says nothing to the console."""
+    files = [site / f"{kind}.html" for kind in KINDS]
+    assert audit(files, tmp_path, width, f"--blink-settings=preferredColorScheme={scheme}") == ([], [])
+
+
+@pytest.mark.long
+def test_pages_are_light_described_and_named_once(site):
+    titles, heavy, bare = [], {}, []
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        titles += re.findall("<title>(.*?)</title>", text, re.S)
+        weight = len(re.sub(r"<svg\b.*?</svg>", "", text, flags=re.S).encode())
+        if weight > 300_000:
+            heavy[path.stem] = weight
+        if path.relative_to(site).parts[0] not in ("_modules", "genindex.html", "search.html", "gas.html"):
+            bare += [path.stem] * (len(re.findall(r'name="description"|property="og:title"|<h1', text)) != 3)
+            bare += re.findall(r'<img (?![^>]*width=)[^>]*\.svg"[^>]*>', text)  # without a size the page jumps
+    assert (heavy, bare) == ({}, [])
+    assert len(titles) == len(set(titles)) > 100

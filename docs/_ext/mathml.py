@@ -13,12 +13,12 @@ WIDE = 90
 
 def _inline(writer: Any, node: Element) -> None:
     formula = mathml(node.astext())
-    writer.body.append(f'<span class="formula" tabindex="0">{formula}</span>' if len(node.astext()) > WIDE else formula)
+    writer.body.append(f'<span class="formula">{formula}</span>' if len(node.astext()) > WIDE else formula)
     raise SkipNode
 
 
 def _block(writer: Any, node: Element) -> None:
-    writer.body.append(f'<div class="formula" tabindex="0">{mathml(node.astext(), "block")}</div>\n')
+    writer.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>\n')
     raise SkipNode
 
 

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from chromium import browse, needed
+from chromium import audit, audited, browse, needed
 from tiny import TINY
 
 from empirics import cli
@@ -166,6 +166,13 @@ def test_dark_is_dark(seen, page, folder):
     for light, other in zip(seen, dark, strict=True):
         assert brightness(light["paper"]) > 0.9 > 0.3 > brightness(light["ink"])
         assert brightness(other["paper"]) < 0.2 < 0.8 < brightness(other["ink"])
+
+
+@pytest.mark.parametrize("width", [pytest.param(width, marks=audited) for width in WIDTHS[1:]])
+def test_everybody_can_use_the_page(page, folder, width):
+    opened = folder / "opened.html"
+    opened.write_text(page.read_text(encoding="utf-8").replace("<details", "<details open"), encoding="utf-8")
+    assert audit([page, opened], folder, width, f"--blink-settings=preferredColorScheme={width > 400:d}") == ([], [])
 
 
 def brightness(colour):

@@ -1,0 +1,12 @@
+// A box that scrolls sideways is a stop for the keyboard and has a name; one that does not scroll is neither.
+const boxes = [...document.querySelectorAll("article :is(.table-wrapper, pre, .formula)")];
+const named = new Map(boxes.map(box => [box, box.matches("pre") ? "code" : box.matches(".formula") ? "formula" : "table"]));
+function mark() {
+  const scrolls = boxes.map(box => box.scrollWidth > box.clientWidth + 1);  // all are measured before one is changed
+  boxes.forEach((box, i) => {
+    if (scrolls[i] == box.hasAttribute("tabindex")) return;
+    for (const [name, value] of [["tabindex", 0], ["role", "group"], ["aria-label", `${named.get(box)}, scrolls sideways`]])
+      scrolls[i] ? box.setAttribute(name, value) : box.removeAttribute(name);
+  });
+}
+new ResizeObserver(mark).observe(document.querySelector("article"));
