@@ -420,7 +420,8 @@ CHANGES = BYTES | {
 for part, pattern in PARTS.items():
     for title, change in CHANGES.items():
         def do(s, dice, pattern=pattern, title=title, change=change):
-            s.file = dice.choice(sorted(s.home.joinpath("finished").glob(pattern)))
+            found = s.home.joinpath("finished").glob(pattern)
+            s.file = dice.choice(sorted(path for path in found if path.is_file()))
             if title in BYTES or title in ("nested", "another number", "a NaN"):
                 s.change(lambda c: change(c, dice))
             else:
