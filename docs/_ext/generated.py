@@ -140,7 +140,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("gas-panel", LiveGas)
     app.connect("source-read", links_above)
     app.connect("source-read", claims_of_the_book)
-    app.connect("doctree-read", stand_alone)
     app.connect("doctree-read", describe)
     app.connect("build-finished", write_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
