@@ -211,6 +211,8 @@ def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
 def write(tree: xr.DataTree, folder: Path) -> None:
     """Write the results into `folder`, completely or not at all; existing results are replaced."""
     store, aside, old = folder / STORE, folder / f"{STORE}{ASIDE}", folder / f"{STORE}.old{ASIDE}"
+    if old.exists() and not store.exists():  # killed between the two renames below
+        old.rename(store)
     for left in (aside, old):
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -221,6 +223,8 @@ def write(tree: xr.DataTree, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)  # it may be what fills the disk
+        if old.exists() and not store.exists():
+            old.rename(store)
         raise
 
 
