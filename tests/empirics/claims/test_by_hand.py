@@ -1,5 +1,7 @@
 """Numbers of single runs worked out by hand, and limits from both sides: what whole tables cannot resolve."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -214,12 +216,20 @@ def test_a_band_is_as_wide_as_its_ends():
     assert [band.judge(1.0, margin)[0] for margin in (0.09, 0.11)] == ["inconclusive", "agrees"]
 
 
-def test_the_bounds_of_local_slopes_solve_their_equation():
-    # A mean square q^2 is not excluded if |q^2 - square| <= t (4 q^2 along + spread)^(1/2).
-    local = Local(square=0.5, along=0.002, spread=0.0004, freedom=9)
-    t = stats.t.ppf(0.95, 9)
-    for q in local.ends:
-        assert abs(q**2 - 0.5) == pytest.approx(t * np.sqrt(4 * q**2 * 0.002 + 0.0004))
+def test_the_bounds_of_a_local_slope_are_those_of_its_square():
+    # A slope off by 5 with a standard error of 1: its square has a noncentral chi-square law.
+    local = Local(square=25.0, noise=1.0, along=1.0, spread=2.0, freedom=10**6)
+    low, high = local.ends
+    assert stats.ncx2.cdf(25, 1, low**2) == pytest.approx(0.98, abs=0.01)
+    assert stats.ncx2.cdf(25, 1, high**2) == pytest.approx(0.02, abs=0.01)
+    assert local.p_values(0.0, high / 2)[0] == pytest.approx(0.05)
+    assert local.p_values(0.0, low / 2)[1] == pytest.approx(0.05)
+    wide = replace(local, freedom=4).ends
+    assert wide[0] < low < high < wide[1]
+    quiet = replace(local, square=1e-4)  # less than noise measures: no bound below the noise
+    assert quiet.ends == (0.0, 1.0)
+    assert quiet.p_values(0.0, 0.49)[0] == 1.0
+    assert replace(local, noise=0.0, spread=0.0).ends == pytest.approx((5.0, 5.0))
 
 
 def test_p_of_an_interval_that_touches_the_edge_is_a_fortieth():
