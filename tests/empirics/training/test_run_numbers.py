@@ -58,7 +58,7 @@ def test_noise_and_temperature_leave_the_mean_gradient_out(data):
     assert found["summary/temperature"] == pytest.approx([1e-9 / square * trace / (2 * directions)], rel=0.1)
 
 
-def test_accuracy_is_that_after_the_burn_in(data):
+def test_accuracy_and_entropy_of_a_run(data):
     # The network learns in the burn-in: an average from the start would be lower.
     found, _, _ = finished(data, TEN, ("burn_in = 30", "burn_in = 400"))
     step, accuracy = found["trace/step"], found["trace/accuracy"][0]
@@ -66,6 +66,9 @@ def test_accuracy_is_that_after_the_burn_in(data):
     assert np.nanmean(accuracy) < np.nanmean(late) - 0.01
     assert found["summary/accuracy"][0] == np.nanmean(late)
     assert found["summary/test_accuracy"][0] < 0.5 < found["summary/accuracy"][0]
+    # Nine weights, of which LayerNorm does not see the mean of the three rows: five directions on a sphere.
+    lengths = found["summary/entropy"] - found["summary/entropy_sphere"]
+    assert lengths == pytest.approx(5 * found["summary/log_radius"])
 
 
 def test_a_sphere_on_which_the_loss_falls_is_not_stationary(data):
