@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that
-# the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
+# make check-long: the rest; interrupted, it goes on with what had not passed on the same files (build/check-long.jsonl).
+# make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
 # make book: write the pages of the book into docs/book (make docs does it too).
 # make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
 # make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
@@ -51,7 +51,7 @@ unit:
 
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
-	$(BIN)/python -m pytest -n $(WORKERS) -m long
+	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) -m long
 	$(MAKE) check-mutants
 
 check-mutants: setup

@@ -49,11 +49,3 @@ def test_every_picture_of_the_result_pages_has_the_words_of_its_figure(tables):
             assert html.unescape(alt) == tables.alt_of(page.parent / name), f"{page.name}: {name}"
             count += 1
     assert count >= 20
-
-
-def test_titles_break_into_even_lines(tables):
-    figure, axes = tables.panels("one word after another, " * 8, columns=3)
-    lines = figure.get_suptitle().split("\n")
-    assert len(axes) == 3
-    assert max(map(len, lines)) <= tables.LETTERS
-    assert min(map(len, lines)) > max(map(len, lines)) / 2

@@ -414,8 +414,8 @@ def _course(story):
     says(axes[0], "test", (step[1], 0.1), SERIES[0], (0, 0))
     ticks(axes[2].yaxis, [0.1, 0.2, 0.3])
     ticks(axes[3].yaxis, [3e-4, 1e-3, 3e-3])
-    axes[-1].set_xlabel(f"step ({TASKS['grokking']}, weight decay {decay:g}; line: seed {story.seed[first]}, "
-                        f"band: all {len(mine)} seeds; shaded: T above {HOT:g} nat)")  # fmt: skip
+    words = f"step (weight decay {decay:g}; line: seed {story.seed[first]}; band: {len(mine)} seeds; "
+    axes[-1].set_xlabel(f"{words}shaded: T above {HOT:g} nat)")
     alt = f"Accuracy, T, pV/(RT), rotation and norm over the steps at weight decay {decay:g}: memorised at "
     alt += f"step {learnt:,.0f}, "
     save(figure, "grokking", f"{alt}generalised at {general:,.0f}; bursts hold {turned:.0%} of the squared rotation.")

@@ -1,6 +1,8 @@
 """One unit whose minibatch noise is that of a Gibbs law, and what raw inputs or a hidden layer make of it."""
 
 import numpy as np
+import stored
+import unit_choice
 from tables import INK, MUTED, SERIES, find, folded, matrix, panels, reached, save, says, section, table, ticks
 
 #: Experiments: what each is, and its looks in the figure.
@@ -14,7 +16,7 @@ SHOWN = {
     "unit-cifar-raw": ("animals or vehicles, raw", "X", SERIES[1]),
     "unit-cifar-hidden": ("white, a hidden layer", "D", SERIES[3]),
 }
-NAMES = tuple(SHOWN)
+NAMES = (*SHOWN, "unit-choice")
 
 #: Columns of the table: claim, a regular expression for the form's title, what it is called.
 FORMS = (
@@ -41,6 +43,11 @@ MOMENTS = {
 #: Of an experiment with more runs every second, third, ... is drawn, so that the figure stays light.
 MOST = 100
 AXES = ("$\\mathrm{Var}\\,L/(R\\,T^2)$", "$E|\\nabla L|^2/(T\\,\\mathrm{tr}\\,H)$")
+
+
+def study(folder):
+    """Ask the data alone which scale and flips the unit needs."""
+    stored.record_study("unit-choice", unit_choice.measured(), [unit_choice.__file__])
 
 
 def sides(one, form):
@@ -112,13 +119,40 @@ def draw(found):
     drawn(found, SHOWN, "unit")
 
 
+def scales(rows):
+    """Scales and flips at which snapshots are two relaxation times apart, and what they predict."""
+    head = ["flips", "snapshots apart", "scale", "basins", "fluctuations (V5), lowest lr·wd", "highest"]
+    head += ["curvature missing over the cloud, highest", "within 2 % up to an lr·wd of"]
+    lines = []
+    for row in rows:
+        cells = [f"{row['flips']:.1f}", f"{row['spacing']:.0f}/η_eff"]
+        if "scale" in row:
+            ends = [row[end]["fluctuations"] for end in ("cold", "hot")]
+            cells += [f"{row['scale']:.2f}", str(row["basins"]), *(f"{one:.3f}" for one in ends)]
+            cells += [f"{row['hot']['bend']:.3f}", f"{row['most']:.1g}".replace("e-0", "e-")]
+        lines.append([*cells, *["none"] * (3 - len(cells)), *[""] * (len(head) - max(len(cells), 3))])
+    return table(head, lines)
+
+
+def runs_needed(verdict):
+    """How many times as many runs would put a band within its margin, if it is as wide everywhere."""
+    low, high = (verdict.details[f"{end} of the band over the runs"] for end in ("lowest", "highest"))
+    return ((high - low) / 2 / (verdict.margin - abs(verdict.measured - verdict.theory))) ** 2
+
+
 def parts(found):
     """What words/unit.md asks for."""
+    choice, found = found["unit-choice"].more["unit-choice"], {name: found[name] for name in SHOWN}
+    exact = choice["exact"]
     every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
     words = {name: words for name, (words, *_) in SHOWN.items()}
     return {
         "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words, COLUMNS)),
         "beside": beside(found),
         "every": every,
+        "scales": scales(choice["rows"]),
+        "scatter": f"{min(exact['scatter']):.3f} to {max(exact['scatter']):.3f}",
+        "agree": f"{min(exact['agree']):.0%} to {max(exact['agree']):.0%}",
+        "more": f"{runs_needed(find(found['unit-digits'].verdicts, 'V5', '^Fluctuations')):.0f}",
         "raw": f"{np.mean(sides(found['unit-cifar-raw'], '^Variance of the loss')[0]):.2f}",
     }

@@ -34,8 +34,6 @@ FIXED_ELR = "Slope of S in log effective learning rate at fixed weight decay, mi
 
 #: Runs in this share at each end of the temperatures are fitted and not judged: slopes there have data on one side.
 ENDS = 0.1
-#: Points of each curve that is shown.
-DRAWN = 30
 
 
 class AdiabatSlope(Claim):
@@ -324,7 +322,6 @@ def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
     """Slope of S/R, and what C_V gives for it, over the temperatures of the runs judged."""
     order = np.flatnonzero(comparison.judged)
     order = order[np.argsort(state.temperature[order])]
-    order = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), DRAWN)).round().astype(int))]
 
     def build(curves: Curves) -> Statistic:
         def both(chosen: NDArray[np.intp]) -> FloatArray:

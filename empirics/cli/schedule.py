@@ -176,31 +176,35 @@ def _json(plan: Plan, table: pd.DataFrame, check: QuasiStatic) -> str:
 
 def _draw(table: pd.DataFrame, check: QuasiStatic, title: str, out: Path) -> None:
     """Plot learning rate, weight decay and their predicted effect over the steps of a `forecast`, as a PNG."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5.4), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True).ravel()
+    from thermo_theory.palette import DASHES, MUTED, STYLE
+
     finite = table.replace([math.inf, -math.inf], math.nan)
     names = {
         "lr": "learning rate",
         "weight_decay": "weight decay",
-        "temperature": "T and |w| relative to the start",
+        "temperature": "relative to the start",
         "entropy": "change of entropy / R",
     }
-    for panel, (column, words) in zip(panels, names.items(), strict=True):
-        panel.plot(finite["step"], finite[column], label="T" if column == "temperature" else None)
-        if column == "temperature":
-            panel.plot(finite["step"], finite["norm"], "--", label="|w|")
-            panel.legend(frameon=False)
-        panel.set_ylabel(words)
-        panel.ticklabel_format(style="plain", useOffset=False)
-        if column != "entropy" and (finite[column].dropna() > 0).all():
-            panel.set_yscale("log")
-        if check.until < int(table["step"].iloc[-1]):
-            panel.axvline(check.until, color="0.6", linestyle=":", linewidth=1)
-    for panel in panels[2:]:
-        panel.set_xlabel("step")
-    figure.suptitle(title)
-    figure.text(0.01, -0.03, str(check), fontsize=8)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150, bbox_inches="tight")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 5.4), layout="constrained")
+        panels = figure.subplots(2, 2, sharex=True).ravel()
+        for panel, (column, words) in zip(panels, names.items(), strict=True):
+            panel.plot(finite["step"], finite[column], label="T" if column == "temperature" else None)
+            if column == "temperature":
+                panel.plot(finite["step"], finite["norm"], linestyle=DASHES[1], label="|w|")
+                panel.legend()
+            panel.set_ylabel(words)
+            panel.ticklabel_format(style="plain", useOffset=False)
+            if column != "entropy" and (finite[column].dropna() > 0).all():
+                panel.set_yscale("log")
+            if check.until < int(table["step"].iloc[-1]):
+                panel.axvline(check.until, color=MUTED, linestyle=":", linewidth=1)
+        for panel in panels[2:]:
+            panel.set_xlabel("step")
+        figure.suptitle(title)
+        figure.text(0.01, -0.03, str(check), fontsize=8)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=150, bbox_inches="tight")

@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike
 
 from empirics.steering.proposals import Proposal, propose, propose_temperature
 from thermo_theory import Formula
+from thermo_theory.palette import INK, MUTED, SERIES, STYLE
 from thermo_theory.relations.coordinates import effective_rate
 from thermo_theory.relations.paths import law, log_slopes, orbit_of
 from thermo_theory.symbols import beta, d, eta, lam
@@ -285,6 +286,7 @@ def chart(
     ValueError
         If the arrays differ in length.
     """
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     rates, decays, scores = (np.asarray(values, dtype=float).ravel() for values in (lr, weight_decay, score))
@@ -292,19 +294,22 @@ def chart(
         raise ValueError(
             f"lr, weight_decay and score must have equal lengths, got {len(rates)}, {len(decays)}, {len(scores)}"
         )
-    figure = Figure(figsize=(5.4, 4.4), layout="constrained")
-    panel = figure.subplots()
-    scales = np.geomspace(1 / 8, 8, 65)
-    for step in range(-3, 4):
-        line = same_training(replace(setting, weight_decay=setting.weight_decay * 4.0**step), scales)
-        panel.loglog(line["lr"], line["weight_decay"], color="C0" if step == 0 else "0.75", lw=2 if step == 0 else 1)
-    panel.loglog(setting.lr, setting.weight_decay, "o", color="C0", label="setting")
-    if len(rates):
-        marks = panel.scatter(rates, decays, c=scores if len(scores) else "C1", zorder=3, label="trials")
-        if len(scores):
-            figure.colorbar(marks, label="score")
-    panel.set(xlabel="learning rate", ylabel=f"weight decay ({setting.decay})")
-    panel.set_title(f"{setting.optimizer}: lines of equal training", fontsize=10)
-    panel.legend(frameon=False)
-    figure.savefig(out, dpi=150)
+    scales, own = np.geomspace(1 / 8, 8, 65), SERIES[0]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 4.4), layout="constrained")
+        panel = figure.subplots()
+        for step in range(-3, 4):
+            line = same_training(replace(setting, weight_decay=setting.weight_decay * 4.0**step), scales)
+            look = {"color": own, "lw": 2} if step == 0 else {"color": MUTED, "lw": 0.8}
+            panel.loglog(line["lr"], line["weight_decay"], **look)
+        panel.loglog(setting.lr, setting.weight_decay, "o", color=own, label="setting, and its line")
+        if len(rates):
+            colour = {"c": scores, "cmap": "cividis"} if len(scores) else {"color": SERIES[1]}
+            marks = panel.scatter(rates, decays, marker="s", edgecolors=INK, zorder=3, label="trials", **colour)
+            if len(scores):
+                figure.colorbar(marks, label="score")
+        panel.set(xlabel="learning rate", ylabel=f"weight decay ({setting.decay})")
+        panel.set_title(f"{setting.optimizer}: every run on a line trains the same")
+        figure.legend(loc="outside lower left", ncols=2)
+        figure.savefig(out, dpi=150)
     return Path(out)

@@ -1,5 +1,7 @@
 """Numbers of single runs worked out by hand, and limits from both sides: what whole tables cannot resolve."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,7 +14,7 @@ from empirics.claims.adiabat import _log_slope_at_fixed_lr
 from empirics.claims.clusters import Clusters, clusters_of, levels
 from empirics.claims.compressibility import _inverted, by_noise
 from empirics.claims.curves import estimates
-from empirics.claims.fits import Estimate, fit, mean_of, within_orbits
+from empirics.claims.fits import Estimate, fit, mean_of, ratio_of, within_orbits
 from empirics.claims.fluctuations import ENTROPY
 from empirics.claims.guard import judged, shown
 from empirics.claims.maxwell import SPLINE
@@ -22,7 +24,7 @@ from empirics.claims.radius import radius_ratios
 from empirics.claims.region import Band, Local, p_value
 from empirics.claims.state import StateVariables, _noise_temperature, noise_variance, unmixed
 from empirics.claims.table import balances
-from empirics.claims.thermometer import steps_too_large
+from empirics.claims.thermometer import _along_mean, steps_too_large
 from empirics.claims.virial import _virial, to_leading_order
 
 D = 3
@@ -65,6 +67,12 @@ def test_the_interval_of_a_mean_is_student_s():
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
+def test_a_ratio_of_means_is_no_mean_of_ratios():
+    found = ratio_of([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    assert found.value == pytest.approx(15 / 6)
+    assert found.low < 15 / 6 < found.high
+
+
 def test_a_random_search_has_no_orbits_and_rounding_splits_none():
     rng = np.random.default_rng(3)
     rate, decay = rng.uniform(-7, -2, (2, 40))
@@ -74,11 +82,11 @@ def test_a_random_search_has_no_orbits_and_rounding_splits_none():
     assert within_orbits(along, across, 3 * across).value == pytest.approx(3)
 
 
-def test_a_pair_on_an_orbit_does_not_decide_for_a_random_search():
+def test_three_pairs_on_orbits_do_not_decide_for_a_random_search():
     table = gas_table(np.random.default_rng(4), levels=(6, 6))
     rng = np.random.default_rng(5)
     lr, wd = (10 ** rng.uniform(-3, -1, 36) for _ in range(2))
-    lr[1], wd[1] = 2 * lr[0], wd[0] / 2
+    lr[3:6], wd[3:6] = 2 * lr[:3], wd[:3] / 2
     log_radius = 0.25 * np.log(lr / wd)
     heat = 0.5 * np.log(lr * wd)
     entropy = 2500 * heat + 5000 * log_radius + 3 * rng.standard_normal(36)
@@ -170,6 +178,15 @@ def test_a_thermometer_is_refused_only_if_the_balance_of_a_step_is_wrong(off, re
     assert steps_too_large(Table.of(data), 0.05).startswith("gate") is refused
 
 
+def test_the_thermometer_takes_off_the_curvature_along_the_mean_gradient_alone():
+    data = state_table(np.random.default_rng(15), "fixed-sphere", 20, harmonic([1.0], [1.0])).drop_vars("status")
+    _, state = state_of(data.assign_attrs(protocol="fixed-sphere"))
+    along = _along_mean(Table.of(data.assign_attrs(protocol="fixed-sphere")), state)
+    # h^3 times the spread T/h of each of 19 directions, T at finite steps, to the scatter of the curvature along noise.
+    heat = state.eta_eff / 2 / (1 - state.eta_eff / 2)
+    assert along == pytest.approx(19 * heat, abs=0.03)
+
+
 def test_clusters_add_what_rows_and_columns_share():
     rows, columns = (z.ravel() for z in np.meshgrid(np.arange(4), np.arange(5), indexing="ij"))
     scores = np.random.default_rng(9).standard_normal(20) + np.repeat([2.0, -1.0, 0.5, 1.0], 5)
@@ -199,12 +216,20 @@ def test_a_band_is_as_wide_as_its_ends():
     assert [band.judge(1.0, margin)[0] for margin in (0.09, 0.11)] == ["inconclusive", "agrees"]
 
 
-def test_the_bounds_of_local_slopes_solve_their_equation():
-    # A mean square q^2 is not excluded if |q^2 - square| <= t (4 q^2 along + spread)^(1/2).
-    local = Local(square=0.5, along=0.002, spread=0.0004, freedom=9)
-    t = stats.t.ppf(0.95, 9)
-    for q in local.ends:
-        assert abs(q**2 - 0.5) == pytest.approx(t * np.sqrt(4 * q**2 * 0.002 + 0.0004))
+def test_the_bounds_of_a_local_slope_are_those_of_its_square():
+    # A slope off by 5 with a standard error of 1: its square has a noncentral chi-square law.
+    local = Local(square=25.0, noise=1.0, along=1.0, spread=2.0, freedom=10**6)
+    low, high = local.ends
+    assert stats.ncx2.cdf(25, 1, low**2) == pytest.approx(0.98, abs=0.01)
+    assert stats.ncx2.cdf(25, 1, high**2) == pytest.approx(0.02, abs=0.01)
+    assert local.p_values(0.0, high / 2)[0] == pytest.approx(0.05)
+    assert local.p_values(0.0, low / 2)[1] == pytest.approx(0.05)
+    wide = replace(local, freedom=4).ends
+    assert wide[0] < low < high < wide[1]
+    quiet = replace(local, square=1e-4)  # less than noise measures: no bound below the noise
+    assert quiet.ends == (0.0, 1.0)
+    assert quiet.p_values(0.0, 0.49)[0] == 1.0
+    assert replace(local, noise=0.0, spread=0.0).ends == pytest.approx((5.0, 5.0))
 
 
 def test_p_of_an_interval_that_touches_the_edge_is_a_fortieth():

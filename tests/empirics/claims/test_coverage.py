@@ -114,6 +114,26 @@ def clustered(noise, tables):
     return held / tables
 
 
+@pytest.mark.parametrize("noise", ["independent", "a fifth shared"])
+def test_bounds_of_local_slopes_decide_and_are_seldom_wrong(noise):
+    # 5x5 rates, two seeds, and a limit of 0.1 on what local slopes may be off by: a bend of that size, and none.
+    rate, decay = (np.tile(z.ravel(), 2) for z in np.meshgrid(*2 * [np.linspace(-0.8, 0.8, 5)], indexing="ij"))
+    along, across, together = rate + decay, (rate - decay) / 2, Clusters(levels(rate), levels(decay))
+    orbits, rng = np.eye(9)[levels(along)], np.random.default_rng(4)
+    shared = 0.0 if noise == "independent" else 0.2
+
+    def words(bend):
+        for _ in range(200):
+            own, row = rng.standard_normal(len(rate)), rng.standard_normal(5)[together.rows]
+            y = bend * across**2 + 0.035 * (np.sqrt(1 - shared) * own + np.sqrt(shared) * row)
+            yield local_slopes(orbits, along, across, y, 0.0, together).judge(0.0, 0.05)[0]
+
+    right, at_limit = list(words(0.0)), list(words(0.05 / across.std()))
+    assert right.count("agrees") > (0.8 if noise == "independent" else 0.65) * 200, right.count("agrees")
+    # Of 200 tables at the limit 5 % either way: more than 19 with a chance below 0.003.
+    assert max(at_limit.count("agrees"), at_limit.count("disagrees")) <= 19, at_limit
+
+
 @pytest.mark.parametrize("noise", ["independent", "five seeds a cell, nine tenths of the variance shared"])
 def test_clustered_intervals_cover_the_truth(noise):
     slope, mean, plain_slope, plain_mean, band, bound = clustered(noise, 150)

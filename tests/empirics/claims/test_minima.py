@@ -103,7 +103,25 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     assert [one.y.mean() for one in plot.series] == pytest.approx([gibbs.measured, balance.measured], rel=2e-4)
     (plot,) = claims["V4"].exhibits(table)
     (verdict,) = claims["V4"].verdicts(table)
+    assert all(one.line and (one.error >= 0).all() for one in plot.series)
     assert (plot.series[0].y - plot.series[1].y).mean() == pytest.approx(verdict.measured)
+
+
+def test_fluctuations_far_above_the_other_ways_get_a_logarithmic_axis_and_say_what_is_not_on_it():
+    table, claims = gas(levels=(9, 5))
+    (plain,) = claims["V5"].exhibits(table)
+    assert plain.logarithmic == (True, False)
+    assert "Not shown" not in plain.caption
+    assert [one.line for one in plain.series] == [True, True, False, True]
+    assert [one.error is not None for one in plain.series] == [True, True, False, True]
+    energy, *others = (one for one in plain.series if one.line)
+    for one in others:  # of the exact gas the three ways are one number
+        assert np.mean(np.abs(one.y - energy.y) <= one.error + energy.error) > 0.9
+    wild = table.data["loss_variance"] * 100
+    wild[:3] *= -1
+    (noisy,) = claims["V5"].exhibits(table_of(table.data.assign(loss_variance=wild))[0])
+    assert noisy.logarithmic == (True, True)
+    assert f"3 of {len(wild)} runs with Var L ≤ 0" in noisy.caption
 
 
 def test_every_claim_says_what_each_of_its_forms_tests():

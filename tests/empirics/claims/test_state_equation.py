@@ -334,6 +334,16 @@ def test_the_virial_theorem_shows_what_it_judges(with_rest):
     np.testing.assert_array_equal(line.x, line.y)
 
 
+@pytest.mark.parametrize(("size", "shown"), [(1e-9, 0), (1e-6, 1)])
+def test_the_virial_theorem_shows_nothing_where_all_runs_would_lie_above_each_other(with_rest, size, shown):
+    data = with_rest.dataset
+    work = data["lr"] * data["grad_variance"] / 4
+    groups = {f"/{key}": node.to_dataset() for key, node in with_rest.tree.children.items()}
+    groups["/summary"] = groups["/summary"].assign(radial_gradient=2 * size * work)
+    invariant = Runs(None, xr.DataTree.from_dict(groups), None, {})
+    assert len(VirialTheorem().exhibits(table_of(invariant))) == shown
+
+
 def test_what_was_not_measured_is_not_shown(with_rest):
     for claim in (GasMixture(), CompressibilityFactor(), VirialTheorem()):
         for name in with_rest.dataset.data_vars:
