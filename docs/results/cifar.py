@@ -18,13 +18,15 @@ GRIDS = {
     "cifar-resnet18-orbits": "ResNet-18, fixed LR",
     "cifar-resnet18-slow-orbits": "ResNet-18, fixed LR, lower lr·wd",
     "cifar-resnet18-long-orbits": "ResNet-18, fixed LR, 12,000 steps",
-    "cifar-resnet18-fast-orbits": "ResNet-18, fixed LR, higher lr·wd, 12,000 steps",
+    "cifar-resnet18-fast-orbits": "ResNet-18, fixed LR, higher lr·wd",
     "cifar-resnet18-orbits-elr": "ResNet-18, fixed ELR",
     "cifar-preact-orbits": "pre-activation ResNet-18, half as wide, fixed LR",
     "cifar-resnet18-narrow-orbits": "ResNet-18, half as wide, fixed LR",
     "cifar-convnet-orbits": "ConvNet, fixed LR",
     "cifar-convnet-long-orbits": "ConvNet, fixed LR, 14,000 steps",
 }
+#: Panels in a row of the figure.
+COLUMNS = 3
 #: Those that have been run.
 NAMES = tuple(name for name in GRIDS if (SUMMARIES / f"{name}.json").exists())
 
@@ -94,24 +96,27 @@ def states(found):
 def draw(found):
     """S/R along every orbit with the prediction subtracted: a slope within the margin stays in the wedge."""
     said = {name: find(stored.verdicts, "V3", "") for name, stored in found.items()}
-    words = ", ".join(f"{n} {name}" for name, n in Counter(one.verdict for one in said.values()).items())
-    title = (
-        f"Maxwell relation (V3) along symmetry orbits: {span([one.measured for one in said.values()], '.3f')} of theory"
-    )
-    title += f" in {len(said)} grids; verdicts: {words}"
-    figure, axes = panels(title, columns=len(found), height=4.6, sharey=True)
+    words = ", ".join(f"{name} in {n}" for name, n in Counter(one.verdict for one in said.values()).items())
+    over = span([one.measured / one.theory for one in said.values()], ".3f")
+    title = f"Maxwell relation (V3) along symmetry orbits: {over} of theory in {len(said)} grids; {words}"
+    rows = -(-len(found) // COLUMNS)
+    figure, axes = panels(title, rows=rows, columns=COLUMNS, height=2.9 * rows, sharey=True)
     for axis, (name, stored) in zip(axes, found.items(), strict=True):
         held, across, entropy = orbits(stored)
+        orbit = "lr·wd" if "fixed-lr" in stored.toml else "effective lr"
         ends = np.array([across.min(), across.max()]) * 1.1
         axis.fill_between(ends, -0.05 * ends, 0.05 * ends, color=FAINT, lw=0, label="slope within 5 %")
         for value, ink, marker in zip(np.unique(held.round(6)), INKS, (*MARKERS, "v"), strict=False):
             one = np.isclose(held, value, rtol=1e-3)
-            axis.plot(across[one], (entropy - across)[one], marker, ms=4.5, color=ink, label=f"lr·wd {value:.3g}")
+            axis.plot(across[one], (entropy - across)[one], marker, ms=4.5, color=ink, label=f"{orbit} {value:.3g}")
         network, _, what = GRIDS[name].partition(", ")
         axis.set_title(f"{network}\n{what}\n{bare(said[name])}\n{said[name].verdict}", fontsize=8)
-        axis.set_xlabel("predicted $S/R$ − mean")
-        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(-0.08, -0.2))
-    axes[0].set(ylim=(-0.3, 0.3), ylabel="measured − predicted $S/R$")
+        axis.legend(fontsize=6, loc="upper center", ncols=2, handlelength=1)
+    for axis in axes[len(found) :]:
+        axis.set_visible(False)
+    figure.supxlabel("predicted $S/R$ − mean of the orbit", fontsize=9)
+    figure.supylabel("measured − predicted $S/R$", fontsize=9)
+    axes[0].set(ylim=(-0.3, 0.5))
     listed = "; ".join(f"{GRIDS[name]}: {bare(one)}, {one.verdict}" for name, one in said.items())
     alt = "Measured minus predicted entropy along symmetry orbits, with the wedge of a slope within 5 %; "
     alt += "slope over theory"
@@ -131,9 +136,17 @@ def parts(found):
         if status != "ok"
     ]
     notes = [f"- {GRIDS[name]}: {note}" for name, stored in found.items() for note in stored.notes]
-    first, conv = (usable(found[f"cifar-{name}-orbits"]) for name in ("resnet18", "convnet"))
-    errors = found["cifar-resnet18-orbits"].dataset["balance_error"]
-    mixture = next(note for note in found["cifar-resnet18-orbits"].notes if note.startswith("mixture of"))
+    first, conv = (usable(found[f"cifar-{name}-orbits"]) for name in ("resnet18-fast", "convnet"))
+
+    def failed(name, status):
+        """How many runs of a grid have a status."""
+        return str(int((found[name].dataset["status"] == status).sum()))
+
+    def known(name, form):
+        """The error of the norm balance that is known worst."""
+        return f"{float(found[name].dataset['balance_error'].max()):{form}}"
+
+    mixture = next(note for note in found["cifar-resnet18-fast-orbits"].notes if note.startswith("mixture of"))
     return {
         "relations": relations(found),
         "states": folded("What the runs are like, smallest to largest", states(found)),
@@ -143,9 +156,16 @@ def parts(found):
         "accuracy_conv": span(conv["test_accuracy"], ".2f"),
         "path": f"{float(first['path_entropy'].mean()):.0%}",
         "gradient": span(first["grad_mean_sq_unit"] / first["grad_variance_unit"], ".2f"),
-        "unknown": str(int((found["cifar-resnet18-orbits"].dataset["status"] == "balance unknown").sum())),
-        "drifting": str(int((found["cifar-resnet18-orbits"].dataset["status"] == "not stationary").sum())),
-        "drifting_conv": str(int((found["cifar-convnet-orbits"].dataset["status"] == "not stationary").sum())),
-        "balance_error": f"{float(errors.max()):.2f}",
+        "fast_runs": str(usable(found["cifar-resnet18-fast-orbits"]).sizes["run"]),
+        "drifting_fast": failed("cifar-resnet18-fast-orbits", "not stationary"),
+        "balance_error_fast": known("cifar-resnet18-fast-orbits", ".3f"),
+        "preact_runs": str(usable(found["cifar-preact-orbits"]).sizes["run"]),
+        "drifting_conv": failed("cifar-convnet-orbits", "not stationary"),
+        "drifting_conv_long": failed("cifar-convnet-long-orbits", "not stationary"),
+        "drifting_long": failed("cifar-resnet18-long-orbits", "not stationary"),
+        "drifting_elr": failed("cifar-resnet18-orbits-elr", "not stationary"),
+        "diverged_elr": failed("cifar-resnet18-orbits-elr", "diverged"),
+        "balance_error": known("cifar-resnet18-orbits", ".2f"),
+        "balance_error_long": known("cifar-resnet18-long-orbits", ".3f"),
         "temperatures": re.search(r"ranges from ([\d.]+) .* to ([\d.]+) ", mixture).expand(r"\1 to \2"),
     }
