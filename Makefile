@@ -1,6 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest. make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that
-# the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
+# make check-long: the rest; interrupted, it goes on with what had not passed on the same files (build/check-long.jsonl).
+# make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
 # make book: write the pages of the book into docs/book (make docs does it too).
 # make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
 # make measure-NAME: train what is missing of its experiments in runs/, store their summaries, and write the page
@@ -51,7 +51,7 @@ unit:
 
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
-	$(BIN)/python -m pytest -n $(WORKERS) -m long
+	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) -m long
 	$(MAKE) check-mutants
 
 check-mutants: setup
@@ -83,7 +83,7 @@ docs: $(VENV)/.docs check-pages book
 	$(BIN)/python -m sphinx -E -b html -q -W --keep-going docs build/site
 
 check-site: $(VENV)/.docs build/axe/.ready
-	$(BIN)/python -m pytest tests/test_docs.py tests/empirics/pages/test_browser.py -m browser
+	$(BIN)/python -m pytest -rs tests/test_docs.py tests/empirics/pages/test_browser.py -m "long or browser" -k "not trained"
 
 build/axe/.ready: tests/site/package-lock.json
 	@mkdir -p build/axe && cp tests/site/package*.json build/axe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 STORE = "results.zarr"
 EXPERIMENT = "experiment.toml"
+
+#: Suffix of what is still being written.
+ASIDE = ".partial"
+
+
+#: What zarr warns of where an array, or a group, has lost its description: its numbers would silently be left out.
+NO_NODE = "Object at .* is not recognized as a component of a Zarr hierarchy"
 
 
 class Variable(NamedTuple):
@@ -202,15 +210,21 @@ def _coordinates(runs: Sequence[Run]) -> dict[str, xr.Variable]:
 
 def write(tree: xr.DataTree, folder: Path) -> None:
     """Write the results into `folder`, completely or not at all; existing results are replaced."""
-    store, aside = folder / STORE, folder / f"{STORE}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
+    store, aside, old = folder / STORE, folder / f"{STORE}{ASIDE}", folder / f"{STORE}.old{ASIDE}"
+    if old.exists() and not store.exists():  # killed between the two renames below
+        old.rename(store)
+    for left in (aside, old):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         tree.map_over_datasets(_texts_for_zarr).to_zarr(aside, zarr_format=3, consolidated=False)
         if store.exists():
-            shutil.rmtree(store)
+            store.rename(old)  # at once: half a removed store would look like a damaged one
         aside.rename(store)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)  # it may be what fills the disk
+        if old.exists() and not store.exists():
+            old.rename(store)
         raise
 
 
@@ -314,6 +328,14 @@ def status_counts(folder: Path) -> dict[str, int]:
         return load(folder).status_counts()
 
 
+def _read(dataset: xr.Dataset) -> xr.Dataset:
+    """Read all of a group into memory, but the weights at the snapshots."""
+    for name, variable in dataset.variables.items():
+        if name != "weights":
+            variable.load()
+    return _texts_for_numpy(dataset)
+
+
 def has_store(folder: Path) -> bool:
     """Whether a folder has finished results.
 
@@ -333,7 +355,11 @@ def _damaged(store: Path) -> Path | None:
 
     for group in sorted({path.parent for path in store.rglob("zarr.json")} - {store}):
         try:
-            found = zarr.open(group, mode="r")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", NO_NODE)
+                found = zarr.open(group, mode="r")
+                if isinstance(found, zarr.Group):
+                    list(found.members())
             if isinstance(found, zarr.Array):
                 found[...]
         except Exception:
@@ -352,7 +378,7 @@ def load(path: str | Path) -> Runs:
     Returns
     -------
     Runs
-        All results, in memory.
+        All results, in memory; the weights at the snapshots, which may not fit there, are read where they are used.
 
     Raises
     ------
@@ -369,8 +395,10 @@ def load(path: str | Path) -> Runs:
             raise ExperimentError(f"the run in {folder} is not finished: resume it first")
         raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
     try:
-        with xr.open_datatree(folder / STORE, engine="zarr", consolidated=False) as stored:
-            tree = stored.load().map_over_datasets(_texts_for_numpy)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", NO_NODE)
+            stored = xr.open_datatree(folder / STORE, engine="zarr", consolidated=False)
+        tree = stored.map_over_datasets(_read)
         current(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except Exception as error:  # a codec may raise anything on damaged bytes

@@ -86,7 +86,8 @@ def test_tests_that_fail_without_a_mutant_are_an_error(project, capsys):
     (project.root / "tests/empirics/toy/test_gain.py").write_text(TESTS.replace("== 1", "== 7"))
     assert project(CAUGHT) == 1
     said = capsys.readouterr().out
-    assert "without a mutant, tests/empirics/toy/test_gain.py fails" in said
+    assert "without a mutant, the tests of toy fail" in said
+    assert "assert 1 == 7" in said
     assert "1 mutants, 0 caught" in said
 
 
@@ -137,7 +138,8 @@ def test_a_file_that_goes_into_a_kernel_gets_a_cache_of_its_own():
 def test_the_mutants_fit_the_code():
     mutants = battery.read(battery.ROOT / "tests/mutants")
     assert not battery.wrong(mutants, battery.ROOT)
-    assert not [one for one in mutants if not (one.notice.endswith(".") and one.notice[0].isupper())]
+    assert not [one for one in mutants if not one.notice.endswith(".")]
     assert len({(one.file, one.before, one.after) for one in mutants}) == len(mutants)
     count = Counter(one.room for one in mutants)
+    assert len(mutants) >= 200
     assert min(count.values()) >= 5, count

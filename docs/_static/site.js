@@ -10,3 +10,14 @@ function mark() {
   });
 }
 new ResizeObserver(mark).observe(document.querySelector("article"));
+
+// On narrow screens the drawers open by labels, which only a pointer reaches: their icons become buttons.
+for (const [drawer, name] of [["navigation", "Site navigation"], ["toc", "On this page"]])
+  for (const icon of document.querySelectorAll(`label[for="__${drawer}"] .icon`)) {
+    Object.assign(icon, {tabIndex: 0, role: "button", ariaLabel: name});
+    icon.addEventListener("keydown", event => {
+      if (event.key != "Enter" && event.key != " ") return;
+      event.preventDefault();
+      icon.click();
+    });
+  }

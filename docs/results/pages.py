@@ -138,7 +138,7 @@ def answer(query, asking):
         return _of_experiment(summary(plain[1]), plain[2])
     if query.startswith("alt "):
         return tables.alt_of(asking.path.parent / query.removeprefix("alt "))
-    if made := re.fullmatch(r"([\w-]+) (made|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
+    if made := re.fullmatch(r"([\w-]+) (made|tables|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
         return printed.asked(made[1], made[2])
     of, _, name = query.rpartition(":")
     parts = (page(of) if of else asking).parts()

@@ -1,7 +1,8 @@
 """Tables that studies and benchmarks print, kept as summaries: ``python docs/results/printed.py NAME ...`` runs them.
 
-A page asks for them by name: ``{{ plans table.2 }}`` is the second table that the program printed,
-``{{ plans cell.2.1.5 }}`` the fifth cell of its first row, and ``{{ plans made }}`` says by what, when and on what.
+A page asks for them by name: ``{{ plans tables }}`` are all that the program printed, ``{{ plans table.2 }}`` is the
+second, ``{{ plans cell.2.1.5 }}`` the fifth cell of its first row, and ``{{ plans made }}`` says by what, when and on
+what.
 """
 
 import os
@@ -43,10 +44,12 @@ def asked(name, query):
         If nothing of the kind was printed.
     """
     if not (stored.SUMMARIES / f"{name}.json").exists():
-        return f"(not measured yet: `python docs/results/printed.py {name}` measures and stores it)"
+        return f"(No result is stored: `python docs/results/printed.py {name}` measures and stores it.)"
     printed, (kind, *places) = stored.load(name).more[name], query.split(".")
     if kind == "made":
         return f"`python docs/results/printed.py {name}`, {printed['day']}, {printed['machine']}"
+    if kind == "tables":
+        return "\n\n".join("\n".join(one) for one in tables(printed["lines"]))
     table, *cell = (int(place) - 1 for place in places or ["1"])
     found = tables(printed["lines"])
     if not 0 <= table < len(found):

@@ -36,6 +36,9 @@ SHARED = 0.2
 #: Drawn tables for the critical value of a band.
 DRAWS = 2000
 
+#: Numbers of a drawn array that are held at once; of up to 2,000 runs all draws are.
+DRAWN = 4_000_000
+
 
 def levels(z: FloatArray) -> IntArray:
     """Number of the level of each run, from 0: runs whose sorted z are closer than `SAME_LEVEL` share one.
@@ -171,13 +174,19 @@ def _critical(
     clusters = _clusters(rows, columns)
     basis = np.linalg.qr(x)[0]
     spare = 1 - np.minimum((basis**2).sum(axis=1), 1 - 1e-3)
-    found = []
-    for y in _errors(rows, columns):
-        residual = (y - (y @ basis) @ basis.T) / spare
-        alone = _drawn(a, residual, clusters.cells)
-        variance = alone + sum(np.maximum(_drawn(a, residual, z) - alone, 0.0) for z in clusters.shared)
-        found.append(np.quantile(np.sqrt(((y @ a.T) ** 2 / variance).max(axis=1)), level))
-    return float(max(found))
+    found: list[list[FloatArray]] = [[] for _ in range(1 + len(clusters.shared))]
+    for part in range(-(-DRAWS // _at_once(len(x)))):
+        for one, y in zip(found, _errors(rows, columns, part), strict=True):
+            residual = (y - (y @ basis) @ basis.T) / spare
+            alone = _drawn(a, residual, clusters.cells)
+            variance = alone + sum(np.maximum(_drawn(a, residual, z) - alone, 0.0) for z in clusters.shared)
+            one.append(np.sqrt(((y @ a.T) ** 2 / variance).max(axis=1)))
+    return float(max(np.quantile(np.concatenate(one), level) for one in found))
+
+
+def _at_once(runs: int) -> int:
+    """How many tables are drawn together, so that their errors fit into `DRAWN`."""
+    return min(DRAWS, max(1, DRAWN // runs))
 
 
 def _clusters(rows: bytes, columns: bytes) -> Clusters:
@@ -185,14 +194,18 @@ def _clusters(rows: bytes, columns: bytes) -> Clusters:
 
 
 @lru_cache(maxsize=4)
-def _errors(rows: bytes, columns: bytes) -> list[FloatArray]:
-    """Draw errors of independent runs, and of runs that share some with their row, or column: (draws, runs) each."""
-    rng, clusters = np.random.default_rng(19), _clusters(rows, columns)
-    shape = (DRAWS, len(clusters.rows))
+def _errors(rows: bytes, columns: bytes, part: int) -> list[FloatArray]:
+    """Draw errors of independent runs, and of runs that share some with their row, or column: (draws, runs) each.
+
+    Those of a part of all the draws: of many runs not all fit into memory at once.
+    """
+    clusters = _clusters(rows, columns)
+    count = _at_once(len(clusters.rows))
+    rng, shape = np.random.default_rng(19 + part), (min(count, DRAWS - part * count), len(clusters.rows))
     tables = [rng.standard_normal(shape)]
     for labels in clusters.shared:
         own = rng.standard_normal(shape)
-        together = rng.standard_normal((DRAWS, int(labels.max()) + 1))[:, labels]
+        together = rng.standard_normal((shape[0], int(labels.max()) + 1))[:, labels]
         tables.append(np.sqrt(1 - SHARED) * own + np.sqrt(SHARED) * together)
     return tables
 

@@ -61,10 +61,10 @@ def precision(rates: FloatArray, balances: FloatArray, stated: FloatArray) -> tu
     members = there & (np.abs(balances - 1) <= SIGNIFICANT * errors) & (errors > 0)
     if members.sum() >= FEWEST_FOR_PLANE:
         design = _surface(rates[members]) / errors[members, None]
-        inverse = np.linalg.pinv(design)
-        found = _surface(rates[members]) @ inverse
-        shared[members] = found @ (balances[members] / errors[members])
-        shared_errors[members] = np.linalg.norm(found, axis=1)
+        surface, inverse = _surface(rates[members]), np.linalg.pinv(design)
+        shared[members] = surface @ (inverse @ (balances[members] / errors[members]))
+        # The norms of the rows of surface @ inverse, which has a column for every run.
+        shared_errors[members] = np.linalg.norm(surface @ np.linalg.qr(inverse.T)[1].T, axis=1)
     return errors, shared, shared_errors
 
 

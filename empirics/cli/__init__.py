@@ -9,6 +9,7 @@ Heavy packages (torch, xarray, matplotlib) are imported inside the verbs that ne
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -28,9 +29,19 @@ from empirics.cli.app import app as program
 __all__ = ["main"]
 
 
+#: Letters of a message that are shown: an input may be long, and the message quotes it.
+LONGEST = 900
+
+#: Errors of the system that mean that a path of the request can be none: a name too long, links in a ring.
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
+
+
 # Errors ------------------------------------------------------------------------------------------
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Write a message in one line that is not too long, and that cannot steer a terminal."""
+    line = " ".join(text.split())
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]} ... {plain[-LONGEST // 2 :]}"
 
 
 def _usage(error: Any) -> str:
@@ -67,6 +78,9 @@ def _failed(error: Exception, debug: bool) -> int:
     if no_room(error):
         say(f"{PROGRAM}: no room to write ({_one_line(str(error))}): free some space and ask again")
         return FAILED
+    if isinstance(error, OSError) and error.errno in NO_PATH:
+        say(f"{PROGRAM}: {_one_line(f'{error.filename}: {error.strerror}')}")
+        return WRONG
     hint = "" if debug else f" (traceback: {PROGRAM} --debug ..., or {DEBUG}=1)"
     say(f"{PROGRAM}: {type(error).__name__}: {_one_line(str(error)) or 'no message'}{hint}")
     return FAILED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import warnings
 from collections.abc import Sequence
 from enum import StrEnum
@@ -149,13 +148,15 @@ def import_(
 
 def _mapping(words: Sequence[str]) -> dict[str, str]:
     """Read which column is to be used as what, from the words of the command and the files that they name."""
+    from empirics.experiment import parsed_toml
+
     columns: dict[str, str] = {}
     for word in words:
         name, equals, column = word.partition("=")
         pairs = [(name, column)] if equals and name else []
         if not equals and word.endswith(".toml"):
             try:
-                content = tomllib.loads(Path(word).read_text(encoding="utf-8"))
+                content = parsed_toml(Path(word).read_text(encoding="utf-8-sig"), word)
             except (OSError, ValueError) as error:
                 raise RequestError(f"import: cannot read --map {word}: {str(error).splitlines()[0]}") from None
             pairs = list(content.items())

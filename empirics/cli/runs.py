@@ -113,7 +113,7 @@ def run(
     experiment = Experiment.from_file(file)  # before torch is imported: a wrong file is refused at once
     import empirics
 
-    folder = out if out is not None else Path("runs") / experiment.name
+    folder = out if out is not None else experiment.folder
     with naming(file), _resumable(folder), _executor(cluster, device) as executor:
         empirics.run(experiment, folder, device=device, executor=executor)
         print(empirics.status(folder))

@@ -3,19 +3,21 @@
 import io
 import lzma
 import tarfile
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from empirics.data.dataset import DataError, Dataset
 from empirics.data.holdout import held_out
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
 TRAIN, TEST = "train", "test"  # subfolders of the training part and of the test set
+UNPACKED = 256 << 20, 100  # the most bytes in an archive: so many, or so many times its size
 Content = Mapping[str, bytes | Path]  # by name, ending with ``CLASS/FILE``: the bytes of an image, or its path
 
 
@@ -126,16 +128,23 @@ def _content(path: Path) -> tuple[Content, list[str]]:
     content: dict[str, bytes] = {}
     folders: list[str] = []
     full: set[str] = set()
+    left = max(UNPACKED[0], UNPACKED[1] * path.stat().st_size) if path.is_file() else 0
     try:
         with tarfile.open(path) as packed:
             for member in packed:  # in the order of the file: a compressed file has no random access
                 name = member.name.removeprefix("./")
                 full |= {name[:at] for at, letter in enumerate(name) if letter == "/"}
+                if (left := left - member.size) < 0:
+                    raise OSError(f"with {name} it unpacks to far too much for its size")
+                if name in content:
+                    raise OSError(f"{name} is there twice")
                 if member.isdir() and name != ".":
                     folders.append(name)
                 elif _is_image(name) and (file := packed.extractfile(member)) is not None:
                     content[name] = file.read()
             _check_end(packed)
+    except (KeyError, RecursionError):
+        raise DataError(f"[data] path = {str(path)!r}: {name} is a link to nothing") from None
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
         where = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory"
         what = f"no folder or intact tar file ({error})" if path.exists() else f"no such folder or file{where}"
@@ -202,11 +211,14 @@ def _pictures(path: str, content: Content, names: list[str]) -> NDArray[np.uint8
 def _decoded(content: bytes, name: str, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:
     """Decode one image to (height, width, channel); refuse one that is damaged or of another size."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content))
+        with image:
             grey = image.mode in ("1", "L") if shape is None else shape[2] == 1
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name} is not a readable image ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # Pillow has an error of its own for an image too large, and damage may raise anything
+        raise DataError(f"{name} is not a readable image ({(str(error).splitlines() or ['damaged'])[0]})") from None
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if shape is not None and pixels.shape != shape:
         sizes = " and ".join(f"{width}x{height}" for height, width, _ in (pixels.shape, shape))

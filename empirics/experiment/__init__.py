@@ -62,6 +62,20 @@ def _check_underscores(text: str) -> None:
             raise ExperimentError(f"{found} is not a number: underscores must separate thousands, as in 10_000")
 
 
+def parsed_toml(text: str, source: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises
+    ------
+    ExperimentError
+        If it is none, is nested too deeply, or has a number of thousands of digits; it names the source.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ExperimentError(f"{source} is not TOML: {error}") from None
+
+
 @dataclass(frozen=True)
 class Times:
     """The timetable of a shard, in steps.
@@ -187,6 +201,19 @@ class Experiment(TomlTable, ABC):
     def plan(self) -> tuple[Any, Any]:
         """The tables ``[measure]`` and ``[training]``."""
 
+    @property
+    def folder(self) -> Path:
+        """Where the results go if no folder is given: a folder in ``runs``, which its name must not leave.
+
+        Raises
+        ------
+        ExperimentError
+            If the name is a path.
+        """
+        if self.name in (".", "..") or set(self.name) & set("/\\\0"):
+            raise ExperimentError(f"name = {show(self.name)}: names no folder in runs/; give an output folder (--out)")
+        return Path("runs") / self.name
+
     def times(self, runs: Sequence[Run]) -> Times:
         """Return the timetable of a shard.
 
@@ -239,12 +266,10 @@ class Experiment(TomlTable, ABC):
         ExperimentError
             If the text is not TOML, or any key is unknown, missing or wrong.
         """
+        found = parsed_toml(text, source)
         try:
             _check_underscores(text)
-            found = tomllib.loads(text)
             return cls._of_kind(found).from_mapping(found)
-        except tomllib.TOMLDecodeError as error:
-            raise ExperimentError(f"{source} is not TOML: {error}") from None
         except ExperimentError as error:
             raise ExperimentError(f"{source}: {error}") from None
 

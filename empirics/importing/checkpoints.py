@@ -5,7 +5,6 @@ Settings are those of a ``config.json`` beside the checkpoints, and of the optim
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,6 +20,7 @@ from empirics.experiment.registry import nearest
 from empirics.importing.averages import POINTS
 from empirics.importing.foreign import Foreign, ForeignRun, Logged
 from empirics.importing.state_dicts import History, Time, checkpoint_files, history
+from empirics.importing.tables import parsed, text_of
 from empirics.importing.traces import CONFIG
 from empirics.measure import angular_update, burn_in, run_status, snapshot_entropies
 from empirics.results import VARIABLES
@@ -195,10 +195,7 @@ def _set(run: ForeignRun, read: History, step: FloatArray, protocol: str) -> int
 
 def _configuration(file: Path) -> Mapping[str, Any]:
     """Read the settings beside the checkpoints."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"cannot read {file}: {error}") from None
+    config = parsed(text_of(file), str(file))
     if not isinstance(config, Mapping):
         raise ExperimentError(f"{file} must hold a JSON object")
     for name in NUMBERS:

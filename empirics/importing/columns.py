@@ -200,7 +200,7 @@ def _cell(source: str, run: ForeignRun, means: Averages, one: Named, needed: boo
         if (isinstance(cell, str) and "_" in cell) or (isinstance(cell, bool) and not truth):
             raise ValueError("Python reads 1_5 as 15, and True as 1")
         value = math.nan if is_empty(cell) else _truth(cell) if truth else float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise refuse("is neither true nor false (yes or no, 1 or 0)" if truth else "is not a number") from None
     if one.ours not in means.values:
         value **= one.power

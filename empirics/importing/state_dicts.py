@@ -153,6 +153,8 @@ def _number(value: Any) -> float | None:
     """Return a number that may be in a tensor; None if it is something else."""
     try:
         return None if value is None or isinstance(value, (bool, str)) else float(value)
+    except OverflowError:  # of an integer of hundreds of digits
+        return math.inf
     except (TypeError, ValueError, RuntimeError):
         return None
 
@@ -207,6 +209,8 @@ def history(folder: Path, patterns: Sequence[str]) -> History:
         state, time, rule = _opened(folder, files)
         if time is None:
             raise ExperimentError(f"{files[0]}: no step or epoch in the file, and no number in its name")
+        if not 0 <= time.number < math.inf:
+            raise ExperimentError(f"{files[0]}: its {time.unit} is {time.number:g}, but must be a number, 0 or more")
         if not i:
             try:
                 shapes = {name: tuple(state[name].shape) for name in trained(state, patterns)}
@@ -234,6 +238,8 @@ def _row(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], file: 
         if name not in state or tuple(state[name].shape) != shape:
             found = f"of shape {tuple(state[name].shape)}" if name in state else "missing"
             raise ExperimentError(f"{file}: tensor {name} is {found}, but {shape} in {first}")
+        if state[name].is_complex():
+            raise ExperimentError(f"{file}: tensor {name} has complex numbers")
     return np.concatenate([state[name].detach().double().numpy().ravel() for name in shapes])
 
 

@@ -15,7 +15,7 @@ from empirics.experiment import ExperimentError
 from empirics.importing.averages import Averages
 from empirics.importing.foreign import Foreign
 from empirics.importing.names import GUESSED, Assigned
-from empirics.results import EXPERIMENT, STORE, VARIABLES, Runs
+from empirics.results import ASIDE, EXPERIMENT, STORE, VARIABLES, Runs
 
 __all__ = ["Survey", "free_folder"]
 
@@ -163,7 +163,7 @@ class Survey:
 
 
 def free_folder(out: str | Path) -> Path:
-    """Return a folder for results: new, empty, or from an earlier import.
+    """Return a folder for results: new, empty, or from an earlier import, killed or not.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def free_folder(out: str | Path) -> Path:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ExperimentError(f"{folder} is a file; give a folder for the results")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not all(path.name.startswith(STORE) and path.suffix == ASIDE for path in folder.iterdir()):
         if (folder / EXPERIMENT).exists():
             raise ExperimentError(f"{folder} holds an experiment; give another folder for imported runs")
         if not (folder / STORE).is_dir():

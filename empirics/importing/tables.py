@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from empirics.experiment import ExperimentError
-from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, needs, series
+from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, most_unpacked, needs, series
 from empirics.importing.names import STEPS, bare, is_setting
 from empirics.importing.rows import Grid, record_of, records_of, runs_of
 
@@ -87,14 +87,20 @@ def text_of(path: Path) -> str:
     try:
         content = path.read_bytes()
         if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+            with gzip.open(path) as packed:
+                most = most_unpacked(len(content))
+                if len(content := packed.read(most + 1)) > most:
+                    raise ExperimentError(f"{path} unpacks to more than {most >> 20} MB, far too much for its size")
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         raise ExperimentError(f"{path} is not text in UTF-8") from None
     except EOFError:
         raise ExperimentError(f"{path} is cut short: the compressed file has no end") from None
     except (OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
         raise ExperimentError(f"cannot read {path}: {first_line(error)}") from None
+    if "\0" in text:
+        raise ExperimentError(f"{path} is not text: it holds zero bytes")
+    return text
 
 
 def _delimited(path: Path) -> tuple[Grid, dict[str, Any]]:
@@ -161,11 +167,20 @@ def _lines(path: Path) -> tuple[Grid, dict[str, Any]]:
 
 
 def parsed(text: str, where: str) -> Any:
-    """Parse JSON, or say where it is none."""
+    """Parse JSON, or say where it is none, or has a name twice in an object."""
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json.loads(text, object_pairs_hook=_by_name)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ExperimentError(f"{where} is not JSON: {first_line(error)}") from None
+
+
+def _by_name(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs; of two with one name JSON's reader would silently take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values are called {next(name for name in names if names.count(name) > 1)!r}")
+    return found
 
 
 def read_json(path: Path) -> list[ForeignRun]:
@@ -208,7 +223,9 @@ def _arrays(path: Path) -> list[ForeignRun]:
     """Read npz: arrays over the runs, and arrays over runs and steps; objects in it are refused."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            if sum(one.file_size for one in stored.zip.infolist()) > (most := most_unpacked(path.stat().st_size)):
+                raise ValueError(f"it unpacks to more than {most >> 20} MB, far too much for its size")
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
     except Exception as error:  # a damaged zip may raise anything
         raise ExperimentError(f"cannot read {path}, nothing in it was executed: {first_line(error)}") from None
     wide = {name: array for name, array in arrays.items() if array.ndim == 2}

@@ -21,7 +21,6 @@ The results of a run are means over the entries of its last window, the one of i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 from empirics.importing.foreign import Foreign, ForeignRun
+from empirics.importing.tables import parsed, text_of
 from empirics.importing.torch_files import load_safely
 from empirics.measure import drift, periodic_jumps, run_status
 from empirics.results import VARIABLES
@@ -144,12 +144,9 @@ def _row(folder: Path, protocol: str) -> tuple[dict[str, Any], dict[str, NDArray
 
 def _configuration(file: Path, protocol: str) -> dict[str, Any]:
     """Read ``config.json``, which must be complete."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise ExperimentError(f"{file} is missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ExperimentError(f"{file} is not JSON: {str(error).splitlines()[0]}") from None
+    if not file.is_file():
+        raise ExperimentError(f"{file} is missing")
+    config = parsed(text_of(file), str(file))
     if not isinstance(config, dict):
         raise ExperimentError(f"{file} must hold a JSON object")
     needed = ["lr", "si_pnorm_0" if protocol == "fixed-sphere" else "wd"]

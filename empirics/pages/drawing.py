@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from thermo_theory.palette import STYLE, in_variables
@@ -34,6 +35,10 @@ _STYLE: dict[Any, Any] = STYLE | {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
 }
+
+
+#: The most marks of one kind in a figure: more hide each other, and take megabytes of the page.
+MARKS = 3000
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def canvas(height: float = 3.0) -> Iterator[Figure]:
 def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:
     """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`."""
     buffer = io.StringIO()
+    caption += _thinned(figure)
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -82,6 +88,30 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
     opening += f' aria-label="{html.escape(message, quote=True)}">'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
     return Picture(name, title, message, caption, re.sub(r"\n\s*", "\n", text).strip())
+
+
+def _thinned(figure: Figure) -> str:
+    """Leave out marks where there are more than `MARKS`, evenly; returns what the caption has to say of it."""
+    counts = [1]
+    for axes in figure.axes:
+        for line in axes.lines:
+            points = len(np.atleast_1d(line.get_xdata()))
+            if points > MARKS and line.get_marker() not in (None, "None", "none", "", " "):
+                counts.append(points)
+                line.set_markevery(-(-points // MARKS))
+        for marks in axes.collections:
+            segments = marks.get_segments() if isinstance(marks, LineCollection) else None
+            counts.append(len(np.asarray(marks.get_offsets())) if segments is None else len(segments))
+            if (every := -(-counts[-1] // MARKS)) < 2:
+                continue
+            if isinstance(marks, LineCollection) and segments is not None:
+                marks.set_segments(segments[::every])
+                continue
+            for name in ("offsets", "array", "facecolor", "edgecolor", "sizes"):
+                values = getattr(marks, f"get_{name}", lambda: None)()
+                if values is not None and len(values) == counts[-1]:
+                    getattr(marks, f"set_{name}")(values[::every])
+    return f" Of {max(counts):,} marks at most {MARKS:,} are drawn." if max(counts) > MARKS else ""
 
 
 def renamed(drawn: Picture, name: str) -> Picture:

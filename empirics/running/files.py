@@ -6,21 +6,20 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from empirics.results import ASIDE
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-
-#: Suffix of files that are still being written.
-ASIDE = ".partial"
 
 #: Length of a SHA-256 in hexadecimal, the comment at the end of an ``.npz`` file.
 _CHECKSUM = 64
@@ -39,11 +38,14 @@ def no_room(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) -> None:
+def write_atomic(
+    path: Path, content: bytes | memoryview, lasting: bool = True, still: Callable[[], bool] = lambda: True
+) -> None:
     """Write a file so that it always has either its old content or all of the new, whatever happens meanwhile.
 
     Several processes may write the same file: each writes aside under its own name, and the last to finish wins. What
-    is `lasting` survives a power failure; this waits for the disk.
+    is `lasting` survives a power failure; this waits for the disk. Writing may take long (a network folder that
+    stalls): only what is `still` wanted after it takes the place of the file.
     """
     aside = path.with_name(f"{path.name}.{uuid4().hex}{ASIDE}")
     try:
@@ -52,6 +54,9 @@ def write_atomic(path: Path, content: bytes | memoryview, lasting: bool = True) 
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
+        if not still():
+            aside.unlink(missing_ok=True)
+            return
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)  # it may be what fills the disk

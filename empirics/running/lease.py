@@ -21,6 +21,9 @@ from empirics.running.files import write_atomic
 
 HOST = socket.gethostname()
 
+#: So long a heart elsewhere is watched whose clock is off; network folders show a change a few seconds late.
+WATCHED = 3.0
+
 #: The leases of this process: another beat with its number is from an earlier process with the same number.
 _ours: set[str] = set()
 
@@ -91,12 +94,27 @@ class Lease:
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path, self._seconds, self._owner = path, seconds, uuid4().hex
+        self._silent: Beat | None = None  # of another machine, watched in vain
         self._lost, self._over, self.step = threading.Event(), threading.Event(), 0
 
     def other(self) -> Beat | None:
         """Return the heartbeat of another process at work, or None."""
         found = Beat.read(self._path)
-        return found if found and found.owner != self._owner and found.live(self._seconds) else None
+        if found is None or found.owner == self._owner:
+            return None
+        return found if found.live(self._seconds) or self._beats_on(found) else None
+
+    def _beats_on(self, found: Beat) -> bool:
+        """Whether a heart elsewhere beats though its clock says otherwise: it may be hours ahead, or behind."""
+        if found.host == HOST or not found.time or found == self._silent:
+            return False
+        end = time.monotonic() + min(WATCHED, self._seconds)
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            if (now := Beat.read(self._path)) is not None and now.owner == found.owner and now.time != found.time:
+                return bool(now.time)
+        self._silent = found
+        return False
 
     def take(self, unless: Callable[[], bool] = lambda: False) -> bool:
         """Wait until no other process is at work, and take over: whether this process now holds the lease.
@@ -147,8 +165,9 @@ class Lease:
             if not self.look():
                 return
             with contextlib.suppress(OSError):  # a full disk shows where it matters: at the next checkpoint
-                self._beat(time.time())
+                self._beat(time.time(), self.look)
 
-    def _beat(self, now: float) -> None:
+    def _beat(self, now: float, still: Callable[[], bool] = lambda: True) -> None:
+        """Write a heartbeat, if it is `still` wanted once it is written: somebody may have taken over meanwhile."""
         beat = Beat(self._owner, HOST, os.getpid(), self.step, now)
-        write_atomic(self._path, json.dumps(asdict(beat)).encode("ascii"), lasting=False)
+        write_atomic(self._path, json.dumps(asdict(beat)).encode("ascii"), lasting=False, still=still)

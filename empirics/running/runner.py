@@ -99,7 +99,7 @@ def run(
     naming_it = nullcontext() if isinstance(experiment, Experiment) else naming(experiment)
     if not isinstance(experiment, Experiment):
         experiment = Experiment.from_file(experiment)
-    folder = Path(out) if out is not None else Path("runs") / experiment.name
+    folder = Path(out) if out is not None else experiment.folder
     manner = _Manner(device, executor, progress, checkpoint_seconds)
     with naming_it:
         if executor is None:
@@ -191,7 +191,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
         list(record["sessions"])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ExperimentError(f"{path} is damaged: bring it back, or start again in another folder") from None
     return record
 

@@ -37,6 +37,10 @@ SHAPES: dict[str, Callable[[float, float], float]] = {
 KNOTS = 257
 
 
+#: The most steps of a plan: more are no longer told apart in double precision.
+MOST = 10**15
+
+
 @dataclass(frozen=True)
 class Plan:
     """Factors on learning rate and weight decay, step by step.
@@ -87,8 +91,8 @@ class Plan:
         for name, good, right in (
             ("shape", self.shape in SHAPES, f"one of {', '.join(SHAPES)}"),
             ("factor", math.isfinite(self.factor) and lowest, "above 0, or 0 with a shape other than log"),
-            ("steps", _whole(self.steps) and self.steps >= 1, "a whole number, 1 or more"),
-            ("hold", _whole(self.hold) and self.hold >= 0, "a whole number, 0 or more"),
+            ("steps", _whole(self.steps) and 1 <= self.steps <= MOST, "a whole number, 1 or more, up to 1e15"),
+            ("hold", _whole(self.hold) and 0 <= self.hold <= MOST, "a whole number, 0 or more, up to 1e15"),
             ("power", math.isfinite(self.power), f"finite: no value of the other variable compensates {self.lead}"),
         ):
             if not good:

@@ -32,13 +32,11 @@ BROKEN = ("SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError
 
 
 class BatteryError(Exception):
-    """The battery itself is wrong: a stale mutant, a broken one, tests that fail without any."""
+    """A stale or a broken mutant, or tests that fail without any."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of behaviour, and what a user would notice."""
-
     room: str
     file: str
     before: str
@@ -56,7 +54,6 @@ class Mutant:
         return [f"tests/empirics/{self.room}", f"empirics/{self.room}"]
 
     def mutated(self, root: Path) -> str:
-        """The text of the mutant's file."""
         text = (root / self.file).read_text(encoding="utf-8")
         if (count := text.count(self.before)) != 1:
             raise BatteryError(f"stale mutant: {self.file} has {count} times {self.before!r} ({self.notice})")
@@ -64,7 +61,6 @@ class Mutant:
 
 
 def read(folder: Path, room: str = "") -> list[Mutant]:
-    """The mutants of a folder's TOML files, or of one room's."""
     return [
         Mutant(path.stem, **entry)
         for path in sorted(folder.glob("*.toml"))
@@ -95,12 +91,11 @@ def wrong(mutants: list[Mutant], root: Path) -> list[str]:
 
 def key(mutant: Mutant, root: Path, whole: bool) -> str:
     """Hash of all that decides an outcome: the mutant, the room's sources, and its first tests or all of them."""
-    folder = "empirics" if mutant.room == "top" else f"empirics/{mutant.room}"
-    tests = [root / one.split("::")[0] for one in mutant.tests_of(root, whole)]
+    top = mutant.room == "top"
+    paths = ["empirics" if top else f"empirics/{mutant.room}", *mutant.tests_of(root, whole)]
     made = hashlib.sha256(repr((mutant.file, mutant.before, mutant.after, mutant.tests)).encode())
-    for path in (root / folder, *tests):
-        files = sorted(path.glob("*.py" if mutant.room == "top" else "**/*.py")) if path.is_dir() else [path]
-        for one in files:
+    for path in (root / one.split("::")[0] for one in paths):
+        for one in sorted(path.glob("*.py" if top else "**/*.py")) if path.is_dir() else [path]:
             made.update(one.read_bytes())
     return made.hexdigest()[:20]
 
@@ -127,7 +122,7 @@ class Copy:
             (folder / ".venv").symlink_to((root / ".venv").resolve())
 
     def pytest(self, tests: list[str], cache: Path) -> tuple[int, str]:
-        """Run fast tests up to the first that fails: exit code (-1: hangs) and what was printed."""
+        """Exit code (-1: hangs) and output of fast tests, up to the first that fails."""
         words = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
         here = {"PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
         try:
@@ -157,10 +152,9 @@ class Copy:
         return "", True
 
     def _test(self, mutant: Mutant, code: int, said: str) -> str:
-        """Name of the test that failed."""
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)(?: - (\w+))?", said, re.MULTILINE)
         if code == -1:
             return f"a time limit: hangs {said}"
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+)(?: - (\w+))?", said, re.MULTILINE)
         if code != 1 or failed is None or failed[2] in BROKEN:
             raise BatteryError(f"{mutant.file} ({mutant.notice}): pytest ended with {code}: {said[-1500:]}")
         return failed[1]
@@ -168,13 +162,11 @@ class Copy:
 
 def passes_unchanged(copy: Copy, mutants: list[Mutant]) -> str:
     """Why the first tests of mutants fail without any, when nothing that fails means anything; empty if they pass."""
-    tests = sorted({one for mutant in mutants for one in mutant.tests.split()})
-    code, said = copy.pytest(tests, copy.numba)
-    return f"without a mutant, {' '.join(tests)} fails: {said[-1500:]}" if code else ""
+    code, said = copy.pytest(sorted({one for mutant in mutants for one in mutant.tests.split()}), copy.numba)
+    return f"without a mutant, the tests of {mutants[0].room} fail: {said[-1500:]}" if code else ""
 
 
 def stored(mutants: list[Mutant], root: Path, progress: Path) -> dict[Mutant, str]:
-    """The outcomes that are known from before."""
     lines = progress.read_text(encoding="utf-8").splitlines() if progress.exists() else []
     known = {one["key"]: one["caught"] for one in map(json.loads, lines)}
     keys = {mutant: [key(mutant, root, whole) for whole in (False, True)] for mutant in mutants}
@@ -182,7 +174,6 @@ def stored(mutants: list[Mutant], root: Path, progress: Path) -> dict[Mutant, st
 
 
 def run(mutants: list[Mutant], root: Path, workers: int, progress: Path) -> int:
-    """Run mutants, print a line for each and the counts; the exit code."""
     outcomes = stored(mutants, root, progress)
     todo = [mutant for mutant in mutants if mutant not in outcomes]
     rooms = {mutant.room: [one for one in todo if one.room == mutant.room] for mutant in todo}
@@ -218,21 +209,20 @@ def run(mutants: list[Mutant], root: Path, workers: int, progress: Path) -> int:
 
 
 def summary(mutants: list[Mutant], outcomes: dict[Mutant, str], errors: list[str]) -> int:
-    """Print the counts, who survived and what is wrong; the exit code."""
-    survivors = [mutant for mutant in mutants if outcomes.get(mutant) == ""]
-    risen = [mutant for mutant in mutants if mutant.survives and outcomes.get(mutant)]
     print(f"{len(mutants)} mutants, {sum(map(bool, outcomes.values()))} caught")
-    for mutant in survivors:
-        print(f"  survived: {mutant.file}: {mutant.notice} Reason: {mutant.survives or 'none is given'}")
-    for mutant in risen:
-        print(f"  listed as a survivor, but caught by {outcomes[mutant]}: {mutant.file}: {mutant.notice}")
+    wrong = len(errors)
+    for mutant, caught in outcomes.items():
+        if not caught:
+            print(f"  survived: {mutant.file}: {mutant.notice} Reason: {mutant.survives or 'none is given'}")
+        elif mutant.survives:
+            print(f"  listed as a survivor, but caught by {caught}: {mutant.file}: {mutant.notice}")
+        wrong += bool(caught) == bool(mutant.survives)
     for error in errors:
         print(f"  error of the battery: {error}")
-    return int(bool(errors or risen or [mutant for mutant in survivors if not mutant.survives]))
+    return int(wrong > 0)
 
 
 def main(words: list[str] | None = None, root: Path = ROOT, folder: Path = Path(__file__).parent) -> int:
-    """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="Run hand-written mutants of empirics against its fast tests.")
     parser.add_argument("--sample", type=int, help="how many to draw (default: all); 0 lists all and runs none")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")

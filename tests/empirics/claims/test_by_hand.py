@@ -14,7 +14,7 @@ from empirics.claims.adiabat import _log_slope_at_fixed_lr
 from empirics.claims.clusters import Clusters, clusters_of, levels
 from empirics.claims.compressibility import _inverted, by_noise
 from empirics.claims.curves import estimates
-from empirics.claims.fits import Estimate, fit, mean_of, within_orbits
+from empirics.claims.fits import Estimate, fit, mean_of, ratio_of, within_orbits
 from empirics.claims.fluctuations import ENTROPY
 from empirics.claims.guard import judged, shown
 from empirics.claims.maxwell import SPLINE
@@ -24,7 +24,7 @@ from empirics.claims.radius import radius_ratios
 from empirics.claims.region import Band, Local, p_value
 from empirics.claims.state import StateVariables, _noise_temperature, noise_variance, unmixed
 from empirics.claims.table import balances
-from empirics.claims.thermometer import steps_too_large
+from empirics.claims.thermometer import _along_mean, steps_too_large
 from empirics.claims.virial import _virial, to_leading_order
 
 D = 3
@@ -67,6 +67,12 @@ def test_the_interval_of_a_mean_is_student_s():
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
+def test_a_ratio_of_means_is_no_mean_of_ratios():
+    found = ratio_of([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    assert found.value == pytest.approx(15 / 6)
+    assert found.low < 15 / 6 < found.high
+
+
 def test_a_random_search_has_no_orbits_and_rounding_splits_none():
     rng = np.random.default_rng(3)
     rate, decay = rng.uniform(-7, -2, (2, 40))
@@ -76,11 +82,11 @@ def test_a_random_search_has_no_orbits_and_rounding_splits_none():
     assert within_orbits(along, across, 3 * across).value == pytest.approx(3)
 
 
-def test_a_pair_on_an_orbit_does_not_decide_for_a_random_search():
+def test_three_pairs_on_orbits_do_not_decide_for_a_random_search():
     table = gas_table(np.random.default_rng(4), levels=(6, 6))
     rng = np.random.default_rng(5)
     lr, wd = (10 ** rng.uniform(-3, -1, 36) for _ in range(2))
-    lr[1], wd[1] = 2 * lr[0], wd[0] / 2
+    lr[3:6], wd[3:6] = 2 * lr[:3], wd[:3] / 2
     log_radius = 0.25 * np.log(lr / wd)
     heat = 0.5 * np.log(lr * wd)
     entropy = 2500 * heat + 5000 * log_radius + 3 * rng.standard_normal(36)
@@ -170,6 +176,15 @@ def test_a_thermometer_is_refused_only_if_the_balance_of_a_step_is_wrong(off, re
     data = state_table(np.random.default_rng(8), "fixed-sphere", 20, harmonic([1.0], [1.0]))
     data = data.assign(hessian_gradient=data["hessian_gradient"] * off).assign_attrs(protocol="fixed-sphere")
     assert steps_too_large(Table.of(data), 0.05).startswith("gate") is refused
+
+
+def test_the_thermometer_takes_off_the_curvature_along_the_mean_gradient_alone():
+    data = state_table(np.random.default_rng(15), "fixed-sphere", 20, harmonic([1.0], [1.0])).drop_vars("status")
+    _, state = state_of(data.assign_attrs(protocol="fixed-sphere"))
+    along = _along_mean(Table.of(data.assign_attrs(protocol="fixed-sphere")), state)
+    # h^3 times the spread T/h of each of 19 directions, T at finite steps, to the scatter of the curvature along noise.
+    heat = state.eta_eff / 2 / (1 - state.eta_eff / 2)
+    assert along == pytest.approx(19 * heat, abs=0.03)
 
 
 def test_clusters_add_what_rows_and_columns_share():

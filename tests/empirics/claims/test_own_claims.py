@@ -77,7 +77,7 @@ def test_the_how_to(gas, folder, capsys):
     file(several, "several.py")
     assert cli.main(["list", "--claims", "mine.py"]) == 0
     listed = capsys.readouterr().out
-    assert "turn  Angle per step over sqrt(2 lr wd), small steps (fixed-lr)  from mine.py" in listed
+    assert "turn  Angle per step / sqrt(2·lr·wd), small steps (fixed-lr)  from mine.py" in listed
     assert "V7  Gas mixture by block (fixed-lr, fixed-elr)  from thermo-theory" in listed
     for line in re.findall(r"^thermo-theory (.*)$", HOW_TO, flags=re.MULTILINE):
         assert cli.main(line.replace("runs/digits", folder).split()) == 0, capsys.readouterr().err

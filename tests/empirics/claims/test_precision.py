@@ -6,7 +6,7 @@ import xarray as xr
 from gas_table import gas_table
 
 from empirics.claims import Table, compare
-from empirics.claims.precision import precision
+from empirics.claims.precision import _scatter, _surface, precision
 from empirics.claims.radius import FORMULA
 
 D = 201
@@ -98,3 +98,10 @@ def test_the_scatter_is_that_of_most_runs(outliers):
         balances[rng.permutation(49)[:outliers]] *= 1.5
         found.append(precision(rates, balances, np.full(49, np.nan))[0][0])
     assert np.mean(found) == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_scatter_of_eight_runs_about_a_plane_is_not_underestimated():
+    rng = np.random.default_rng(1)
+    rates = np.c_[np.repeat([0.0, 1, 2], 3)[:8], np.tile([0.0, 1, 2], 3)[:8]]
+    found = [_scatter(_surface(rates), rng.standard_normal(8)) for _ in range(300)]
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(1, abs=0.12)

@@ -214,11 +214,13 @@ def test_the_report_of_several_folders_is_in_the_first_and_a_failed_claim_ends_w
 ):
     monkeypatch.setattr(empirics, "load", lambda folder: folder, raising=False)
     monkeypatch.setattr(empirics, "compare", lambda runs, claims: SimpleNamespace(errors=errors), raising=False)
-    monkeypatch.setattr(empirics, "report", lambda verdicts, path, **form: path, raising=False)
+    monkeypatch.setattr(empirics, "report", lambda verdicts, path, **form: f"{path} {form}", raising=False)
     assert cli.main(["report", "one", "two"]) == code
     said = capsys.readouterr()
-    assert said.out.strip() == str(Path("one") / "report.html")
+    assert said.out.strip() == f"{Path('one') / 'report.html'} {{'format': 'html'}}"
     assert all(error in said.err for error in errors)
+    cli.main(["report", "one", "--format", "markdown", "--out", "page.html"])  # the format goes before the name
+    assert capsys.readouterr().out.strip() == "page.html {'format': 'markdown'}"
 
 
 def test_a_schedule_is_checked_with_momentum_and_index(capsys):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import TINY, tiny
 
 from empirics.experiment import Experiment, ExperimentError, Run
-from empirics.experiment.schema import axis
+from empirics.experiment.schema import axis, number
 from empirics.isotropic.experiment import GasRun
 from empirics.isotropic.loop import identity as gas_identity
 from empirics.training.sampling import identity
@@ -159,6 +159,12 @@ def test_difference_names_the_first_key():
     assert tiny().difference(other) == "[training] batch_size = 32, not 16"
     assert tiny().difference(tiny()) is None
     assert tiny(("seeds = [3]", "seeds = [4]")).difference(tiny()) == "seeds = [3], not [4]"
+
+
+def test_a_bound_that_is_excluded_is_no_value():
+    assert number(above=0)(1e-300) == 1e-300
+    with pytest.raises(ValueError, match="must be a number above 0"):
+        number(above=0)(0)
 
 
 def test_rates_of_an_axis_have_twelve_digits_on_every_machine():

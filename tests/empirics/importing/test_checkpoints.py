@@ -388,7 +388,7 @@ def epochs_among_steps(folder):
         (truncated, "step_9000.pt"),
         (not_moving, "the weights are the same in all 3 checkpoints"),
         (no_rate, "run: column lr is missing"),
-        (no_json, "cannot read"),
+        (no_json, "config.json is not JSON"),
         (a_word_for_a_rate, "config.json: lr = 'fast' must be a number above 0"),
         (a_momentum_of_one, "config.json: momentum = 1 must be a number from 0 to below 1"),
         (contradicted, "config.json: lr = 0.3, but the state of the optimizer has 0.1"),

@@ -34,6 +34,12 @@ def test_the_normal_law_of_correlated_samples_counts_the_independent_ones():
     assert 0.8 < half_widths(found) < 3
 
 
+def test_intervals_of_the_normal_law_from_few_samples_are_as_wide_as_their_scatter():
+    rng = np.random.default_rng(25)
+    found = [sphere_entropy(chain(rng, 20, 16, 0.01, 1e-4), method="gaussian", theiler=0) for _ in range(100)]
+    assert 0.8 < half_widths(found) < 1.3
+
+
 def test_neighbours_within_the_correlation_time_make_a_path_though_they_are_not_next_in_time():
     rng = np.random.default_rng(24)
     rows = chain(rng, 400, 60, 60, 1e-4)

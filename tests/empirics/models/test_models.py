@@ -98,3 +98,11 @@ def test_digits():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(LookupError, match="did you mean 'digits'"):
         DATASETS.get("digit")
+
+
+def test_violations_of_filters_do_not_cancel_and_one_run_is_enough():
+    model = EnsembleMLP(2, 2, hidden=(2,))
+    weights = torch.eye(2, dtype=torch.float64).repeat(2, 1, 1)
+    along = torch.tensor([[[1.0, 0.0], [0.0, -1.0]], [[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64)
+    assert model.violations([weights], [along]) == {"layer 1": 1.0}
+    assert model.violations([weights[1:]], [along[1:]]) == {"layer 1": 0.0}

@@ -73,3 +73,9 @@ def test_some_together_and_some_alone():
 def test_what_cannot_be_counted_is_refused(arguments, options, says):
     with pytest.raises(ValueError, match=says):
         empirics.dimension(*arguments, **options)
+
+
+def test_a_network_with_trained_scales_lies_on_one_sphere():
+    # 3 x 4 weights, 4 scales and 4 shifts, of which the norm of all together is one direction.
+    affine = EnsembleMLP(features=3, classes=2, hidden=(4,), affine=True)
+    assert (affine.dimension, affine.directions, affine.all_spheres) == (20, 19, False)

@@ -6,7 +6,6 @@ import pytest
 
 from empirics.claims import claims
 from empirics.pages.formulas import compared
-from empirics.pages.mathml import mathml
 from thermo_theory import PROTOCOLS, FixedLR, derive
 
 
@@ -46,8 +45,3 @@ def test_vectors_and_means_are_set_as_in_the_book():
     assert law.latex.startswith(r"\mathbb{E}\left[\nabla L_{u} \cdot \nabla L_{u}\right] = T")
     text = "".join(ET.fromstring(law.mathml).itertext())
     assert text == "𝔼[∇Lu·∇Lu]=T𝔼[ΔL]"
-
-
-def test_rows_of_a_long_formula_stand_below_one_another():
-    formula = ET.fromstring(mathml(r"\begin{aligned} & a_{\mathrm{eff}} = [b] \\ & \quad < c \end{aligned}", "block"))
-    assert ["".join(row.itertext()) for row in formula.iter("mtr")] == ["aeff=[b]", "<c"]

@@ -23,6 +23,11 @@ def test_letters_and_signs_are_all_kept():
     assert "".join(converted.itertext()) == "x|y≤𝟏eff<limn→∞D^"
 
 
+def test_where_a_limit_goes_stands_below_it():
+    (below,) = ET.fromstring(mathml(r"\lim_{n \to \infty} x", "block")).findall("munder")
+    assert ["".join(part.itertext()) for part in below] == ["lim", "n→∞"]
+
+
 @pytest.mark.parametrize(
     ("latex", "stretches"),
     [(r"\left(d - 1\right)", False), (r"\left(\frac{d}{2}\right)", True), (r"\mathbb{E}\left[w \cdot w\right]", False)],

@@ -7,9 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -153,31 +155,31 @@ def test_damaged_checkpoints_do_not_count_among_those_kept(tmp_path):
 
 
 class Full:
-    """A disk that takes so many more writes."""
+    """A disk, or a quota, that takes so many more writes."""
 
-    def __init__(self, monkeypatch, writes):
-        self.left, self._write = writes, files.write_atomic
+    def __init__(self, monkeypatch, writes, error):
+        self.left, self._write, self._error = writes, files.write_atomic, error
         for module in (files, runner):
             monkeypatch.setattr(module, "write_atomic", self.write)
 
-    def write(self, path, content, lasting=True):
+    def write(self, path, content, lasting=True, **options):
         if lasting:
             self.left -= 1
         if self.left < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        self._write(path, content, lasting)
+            raise OSError(self._error, os.strerror(self._error), str(path))
+        self._write(path, content, lasting, **options)
 
 
-@pytest.mark.parametrize("writes", [3, 7])
-def test_a_full_disk_keeps_what_was_done(tmp_path, whole, monkeypatch, capsys, writes):
+@pytest.mark.parametrize(("writes", "error"), [(3, errno.ENOSPC), (7, errno.ENOSPC), (7, errno.EDQUOT)])
+def test_a_full_disk_keeps_what_was_done(tmp_path, whole, monkeypatch, capsys, writes, error):
     (tmp_path / "tiny.toml").write_text(tiny().to_toml())
     monkeypatch.setattr(runner.run, "__kwdefaults__", runner.run.__kwdefaults__ | {"checkpoint_seconds": 0.03})
     out = tmp_path / "out"
     with monkeypatch.context() as full:
-        Full(full, writes)
+        Full(full, writes, error)
         assert cli.main(["run", str(tmp_path / "tiny.toml"), "--out", str(out)]) == 1
         said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith(f"thermo-theory: no room to write in {out} (No space left on device)")
+        assert said.startswith(f"thermo-theory: no room to write in {out} ({os.strerror(error)})")
         with pytest.raises(FullDiskError):
             empirics.resume(out, progress=False)
     assert not list(out.rglob("*.partial"))
@@ -234,6 +236,60 @@ def test_a_worker_that_is_stopped_and_comes_back(tmp_path):
     same_arrays(found, expected)
     begun = [(line["pid"], line["step"] > 0) for line in task.diary() if line["event"] == "begun"]
     assert begun == [(child.pid, False), (os.getpid(), True)]
+
+
+#: As `SHARD`, on another machine, whose clock is an hour ahead.
+AHEAD = f"""
+import time, types
+from empirics.running import lease
+
+lease.HOST, lease.time = "elsewhere", types.SimpleNamespace(**vars(time) | {{"time": lambda: time.time() + 3600}})
+{SHARD}
+"""
+
+
+def test_a_worker_whose_clock_is_an_hour_ahead_is_left_alone_until_it_dies(tmp_path):
+    (tmp_path / "long.toml").write_text(LONG.to_toml())
+    for name in ("whole", "shared"):
+        (tmp_path / name).mkdir()
+    (alone,) = runner._tasks(LONG, tmp_path / "whole", "cpu", 10.0)[:1]
+    expected = read_arrays(shard.run_shard(alone))
+    arguments = [sys.executable, "-c", AHEAD, str(tmp_path / "long.toml"), str(tmp_path / "shared")]
+    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    task = shard.ShardTask(LONG, 0, tmp_path / "shared", checkpoint_seconds=0.05, lease_seconds=1.0)
+    try:
+        until(lambda: task.steps_done() > 0, child, task.folder)
+        assert Lease(task.signs, 1.0).other().pid == child.pid
+    finally:
+        child.kill()
+        child.communicate()
+    same_arrays(read_arrays(shard.run_shard(task)), expected)
+    assert [line["pid"] for line in task.diary() if line["event"] == "begun"] == [child.pid, os.getpid()]
+
+
+def test_a_folder_that_stalls_costs_a_lease_once(tmp_path, monkeypatch):
+    """A heartbeat that was begun before another process took over must not take the lease back from it."""
+    first, second = (Lease(tmp_path / "signs.json", 1.0) for _ in range(2))
+    armed, stalled, over = threading.Event(), threading.Event(), threading.Event()
+
+    def name():  # of the file that is written aside: here a write begins
+        if armed.is_set() and threading.current_thread().name.startswith("lease of"):
+            armed.clear()
+            stalled.set()
+            over.wait(60)
+        return uuid4()
+
+    monkeypatch.setattr(files, "uuid4", name)
+    assert first.take()
+    with first.kept():
+        armed.set()
+        assert stalled.wait(60)
+        assert second.take()
+        with second.kept():
+            over.set()
+            until(lambda: first.lost)
+            time.sleep(0.3)
+            assert second.look()
 
 
 def test_two_at_once_on_one_folder_of_checkpoints(tmp_path):

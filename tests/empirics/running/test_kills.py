@@ -2,18 +2,24 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 
+import numpy as np
 import pytest
+import xarray as xr
 from gas import small
+from gas_table import gas_table
 from kill_and_resume import LONG, ended, program, same_numbers, until, workers
 from tiny import tiny
 
 import empirics
+from empirics import cli
 from empirics.running import runner
 from empirics.running.lease import Beat
 
@@ -72,7 +78,7 @@ def at_work(out, child):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_killed_at_random_moments(name, tmp_path):
+def test_killed_at_random_moments(name, tmp_path, record_property):
     """Twenty-one kills in all, uniform over the time from the first step to the results, or (six) over all before.
 
     Every run that gets to its end is compared.
@@ -104,7 +110,76 @@ def test_killed_at_random_moments(name, tmp_path):
             assert child.returncode == 0, errors
             same_numbers(empirics.load(out), whole)
             compared += 1
+    record_property("SIGKILLs", kills)
     print(f"{name}: {seconds:.1f} s of work, killed at {', '.join(moments)}; {compared} runs compared")
+
+
+def killed(words, seconds):
+    """Kill the command line after some seconds; whether it was still running. A fork has loaded all that it needs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, from Python 3.12 on
+        pid = os.fork()
+    if not pid:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os._exit(cli.main(words))
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("verb", ["import", "report"])
+def test_killed_while_importing_and_reporting(verb, tmp_path, capsys, record_property):
+    """Ten kills each; the same command then does what it does undisturbed, and what was there is old or new."""
+    gas_table(np.random.default_rng(2), levels=(12, 8)).to_dataframe().assign(dimension=5001).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    words = ["import", str(tmp_path / "t.csv"), "--protocol", "fixed-lr", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    whole, page = empirics.load(tmp_path / "out"), tmp_path / "page.md"
+    if verb == "report":
+        words = ["report", str(tmp_path / "out"), "--out", str(page)]
+        assert cli.main(words) == 0
+        written = page.read_text()
+    began = time.monotonic()
+    assert cli.main(words) == 0
+    seconds, dice, kills, tries = time.monotonic() - began, random.Random(verb), 0, 0
+    while kills < 10:
+        if verb == "import" and tries % 2:
+            shutil.rmtree(tmp_path / "out")
+        tries += 1
+        kills += killed(words, dice.random() * seconds)
+        if verb == "report":
+            assert page.read_text() == written
+        assert cli.main(words) == 0, capsys.readouterr().err
+        xr.testing.assert_identical(empirics.load(tmp_path / "out").dataset, whole.dataset)
+        assert not list(tmp_path.rglob("*.partial"))
+    record_property("SIGKILLs", kills)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system in memory of a few kB, that a test may enlarge."""
+    (place := tmp_path / "disk").mkdir()
+    mount = lambda *options: subprocess.run(["mount", *options], capture_output=True).returncode == 0  # noqa: E731
+    if not mount("-t", "tmpfs", "-o", "size=80k", "tmpfs", str(place)):
+        pytest.skip("mounting is not permitted")
+    yield place, lambda: mount("-o", "remount,size=100m", str(place))
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_full(tmp_path, small_disk):
+    place, enlarge = small_disk
+    (tmp_path / "long.toml").write_text(LONG.to_toml())
+    out = place / "out"
+    code, _, errors = program(["run", str(tmp_path / "long.toml"), "--out", str(out)], out)
+    assert code == 1
+    assert errors.splitlines()[-1].startswith(f"thermo-theory: no room to write in {out} (No space left on device)")
+    assert enlarge()
+    code, _, errors = program(["resume", str(out)], out)
+    assert code == 0, errors
+    same_numbers(empirics.load(out), empirics.run(LONG, tmp_path / "whole", progress=False))
 
 
 def test_a_limit_on_the_size_of_files(tmp_path):

@@ -67,6 +67,7 @@ def test_a_sample_of_a_larger_norm_counts_no_more():
     ours = SphereAverage(model, BLOCKS)
     scaled = SphereAverage(model, BLOCKS)
     theirs, theirs_scaled = AveragedModel(model), AveragedModel(model)
+    norms = []
     for seed in range(4):
         one = network(seed)
         ours.update(one)
@@ -75,10 +76,12 @@ def test_a_sample_of_a_larger_norm_counts_no_more():
             for name in BLOCKS:
                 one.get_parameter(name).mul_(10.0**seed)
         scaled.update(one)
+        norms.append(one.get_parameter("0.weight").detach().norm(dim=1))
         theirs_scaled.update_parameters(one)
     for mine, other in zip(unit_blocks(ours.module), unit_blocks(scaled.module), strict=True):
         assert torch.allclose(mine, other, atol=1e-12)
     assert not torch.allclose(unit_blocks(theirs.module)[1], unit_blocks(theirs_scaled.module)[1], atol=0.1)
+    assert torch.allclose(scaled.module.get_parameter("0.weight").norm(dim=1), torch.stack(norms).mean(0))
 
 
 def test_measured_blocks_are_taken_and_state_comes_back():

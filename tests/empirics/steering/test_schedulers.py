@@ -137,6 +137,19 @@ def test_what_cannot_be_is_refused():
         DecayFollowsLR(sgd(network()), decay_groups=[-1])
 
 
+def test_the_weight_decay_of_groups_that_are_left_out_stays():
+    groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "weight_decay": decay} for decay in (0.02, 0.01)]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    schedule = Cooldown(optimizer, 10, factor=0.5, decay_groups=[0])
+    for _ in range(10):
+        optimizer.step()
+        schedule.step()
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [
+        pytest.approx((0.05, 0.01)),
+        pytest.approx((0.05, 0.01)),
+    ]
+
+
 def test_the_check_takes_lr_decay_and_momentum_of_a_group():
     plain = Isotherm(sgd(network()), 2.0, 10**6)
     fast = Isotherm(sgd(network(), momentum=0.9), 2.0, 10**6)

@@ -80,6 +80,15 @@ def test_components_and_whitening_are_those_of_the_training_part():
         np.testing.assert_allclose(data.test_inputs, expected * signs, atol=1e-9)
 
 
+def test_components_of_a_test_set_are_taken_from_the_mean_of_the_training_part(tmp_path):
+    inputs = np.random.default_rng(3).standard_normal((20, 3)) + 10
+    labels = np.arange(20) % 2
+    path = saved(tmp_path / "a.npz", inputs=inputs, labels=labels, test_inputs=inputs[:5], test_labels=labels[:5])
+    data = load(Data("arrays", path=path, components=2))
+    np.testing.assert_allclose(data.test_inputs, data.inputs[:5])
+    np.testing.assert_allclose(data.inputs.mean(0), 0, atol=1e-12)
+
+
 def test_every_pair_of_a_sum_is_on_one_side():
     data = load(Data("modular-addition", modulus=7, test_share=0.4))
     whole = load(Data("modular-addition", modulus=7))
@@ -89,6 +98,7 @@ def test_every_pair_of_a_sum_is_on_one_side():
     np.testing.assert_array_equal(np.unique(both, axis=0), np.unique(whole.inputs, axis=0))
     pairs = data.test_inputs.reshape(-1, 2, 7).argmax(2)
     np.testing.assert_array_equal(pairs.sum(1) % 7, data.test_labels)
+    np.testing.assert_array_equal(data.inputs.reshape(-1, 2, 7).argmax(2).sum(1) % 7, data.labels)
 
 
 def test_classes_cut_both_parts_samples_and_noise_the_training_part_alone():

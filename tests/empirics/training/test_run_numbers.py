@@ -14,6 +14,7 @@ from empirics.training.sampling import Drawing, Minibatches, Stream, identity
 from empirics.training.summary import summarise
 
 NETWORK = ("hidden = [5, 4]", 'hidden = [3]\nnorm = "layer"\nactivation = "tanh"\nhead_norm = 3.0')
+EXPECTED = ("trace_points = 19", "trace_points = 19\nexpected_loss = true")
 TEN = ("lr = [0.05, 0.1]\nweight_decay = [0.01, 0.02, 0.05]", "lr = [0.1]\nweight_decay = [0.01]")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,24 +42,25 @@ def finished(data, *changes):
 def test_noise_and_temperature_leave_the_mean_gradient_out(data):
     # Weights that stand still, minibatches so large that the mean gradient is most of every gradient.
     still = TEN[1].replace("0.1]", "1e-9]")
-    found, ensemble, state = finished(data, ("batch_size = 16", "batch_size = 64"), (TEN[0], still))
-    gradients = torch.empty(400, ensemble.model.dimension, dtype=torch.float64)
+    longer = ("spacing = 4", "spacing = 40"), ("steps = 160", "steps = 1600")
+    found, ensemble, state = finished(data, ("batch_size = 16", "batch_size = 64"), (TEN[0], still), EXPECTED, *longer)
+    gradients = torch.empty(1600, ensemble.model.dimension, dtype=torch.float64)
     parts = ensemble.gradient.split([block.size for block in ensemble.model.blocks], 1)
     views = [part.unflatten(1, block.shape) for part, block in zip(parts, ensemble.model.blocks, strict=True)]
-    for step in range(400):
-        ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, step, views)
+    for step in range(1600):
+        ensemble.feeds.train.loss_and_grad(ensemble.model, state.weights, ensemble.frozen, 30 + step, views)
         gradients[step] = torch.cat([view.flatten(1) for view in views], 1)[0]
     square = float((state.flat[0] ** 2).sum())
     trace = float(gradients.var(0, correction=1).sum()) * square
     assert float(gradients.mean(0).square().sum()) * square > trace
-    assert found["summary/grad_variance_unit"] == pytest.approx([trace], rel=0.25)
+    assert found["summary/grad_variance_unit"] == pytest.approx([trace], rel=0.1)
     directions = ensemble.model.directions
-    assert found["summary/temperature"] == pytest.approx([1e-9 / square * trace / (2 * directions)], rel=0.25)
+    assert found["summary/temperature"] == pytest.approx([1e-9 / square * trace / (2 * directions)], rel=0.1)
 
 
 def test_accuracy_is_that_after_the_burn_in(data):
     # The network learns in the burn-in: an average from the start would be lower.
-    found, _, _ = finished(data, TEN, ("burn_in = 30", "burn_in = 400"), ("steps = 160", "steps = 400"))
+    found, _, _ = finished(data, TEN, ("burn_in = 30", "burn_in = 400"))
     step, accuracy = found["trace/step"], found["trace/accuracy"][0]
     late = accuracy[step > 400]
     assert np.nanmean(accuracy) < np.nanmean(late) - 0.01
@@ -72,17 +74,17 @@ def test_a_sphere_on_which_the_loss_falls_is_not_stationary(data):
         data,
         ('protocol = "fixed-lr"', sphere),
         ("initial_radius = {noise = 10.0}\n", ""),
-        (TEN[0], "lr = [0.05]\nradius = [1.0]"),
+        (TEN[0], "lr = [0.02]\nradius = [1.0]"),
         ("burn_in = 30", "burn_in = 1"),
     )
-    first, *_, last = found["blocks/loss"][0]
-    assert last < 0.8 * first
+    loss = found["blocks/loss"][0]
+    assert loss[-2:].mean() < 0.9 * loss[:2].mean()
     assert found["summary/status"].tolist() == ["not stationary"]
     assert "the loss drifts" in found["summary/reason"][0]
 
 
 def test_the_variance_of_the_loss_is_that_of_losses_computed_again(data):
-    found, ensemble, state = finished(data, TEN, ("trace_points = 19", "trace_points = 19\nexpected_loss = true"))
+    found, ensemble, state = finished(data, TEN, EXPECTED)
     inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
     losses = []
     for flat in state.snapshots[:, 0]:
@@ -95,15 +97,30 @@ def test_the_variance_of_the_loss_is_that_of_losses_computed_again(data):
 
 @pytest.mark.parametrize("samples", [2, 7])
 def test_every_sample_is_drawn_the_last_one_too(samples):
-    run = Run("fixed-lr", 3, lr=0.1, weight_decay=0.1)
+    run = Run(lr=0.1, weight_decay=0.1, seed=3, protocol="fixed-lr", optimizer="sgd")
     picks = Minibatches(Drawing((run,), 256, torch.device("cpu")), samples, Stream.MINIBATCH)
     assert set(picks.at(0).tolist()) == set(range(samples))
 
 
 def test_runs_that_differ_in_anything_have_numbers_of_their_own():
-    run = Run("fixed-lr", 3, lr=0.1, weight_decay=0.1)
+    run = Run(lr=0.1, weight_decay=0.1, seed=3, protocol="fixed-lr", optimizer="sgd")
     others = [
         dataclasses.replace(run, **change)
         for change in ({"seed": 4}, {"lr": 0.2}, {"weight_decay": 0.2}, {"optimizer": "momentum"})
     ]
     assert len({identity(one) for one in (run, *others)}) == 5
+
+
+def test_steps_that_were_not_summed_yet_are_in_a_checkpoint(data):
+    experiment = tiny(NETWORK, TEN)
+    ensemble = Ensemble(experiment, experiment.runs, data)
+    state = ensemble.start()
+    for _ in range(5):
+        ensemble.advance(state)
+    assert state.filled == 5
+    again = ensemble.start()
+    again.put(state.arrays())
+    for one in (state, again):
+        ensemble.flush(one)
+    assert state.total.any()
+    torch.testing.assert_close(again.total, state.total, rtol=0, atol=0)

@@ -34,6 +34,18 @@ def test_factors_between_the_knots():
         assert function(2.0, 3.0, 0.0) == 2.0
 
 
+def test_a_step_comes_at_its_knot():
+    table = ScheduleTable(step=(0, 10, 20), lr=(1.0, 0.1, 0.01), weight_decay=(2.0, 2.0, 3.0), between="step")
+    schedule = Schedule(table)
+    assert [schedule.at(step) for step in (0, 9, 10, 19, 20)] == [
+        (1.0, 2.0),
+        (1.0, 2.0),
+        (0.1, 2.0),
+        (0.1, 2.0),
+        (0.01, 3.0),
+    ]
+
+
 def test_a_schedule_is_that_of_a_torch_scheduler():
     """torch.optim.SGD, its param group's lr and weight_decay set before every step."""
     plain = tiny(FLOAT64, *WIDE)
