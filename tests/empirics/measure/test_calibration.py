@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from empirics.measure import entropy_bias, product_entropies
+from empirics.measure.calibration import _path
 
 
 def tangent_gas(rng, rows, spread, memory):
@@ -46,6 +47,11 @@ def test_five_snapshots_per_direction_are_calibrated_as_they_are():
         wrong.append(plain.value - (0.5 * np.log(2 * np.pi * np.e * spread**2).sum() - lost))
         found.append(entropy_bias(x, (21,), 20, 100.0)[0])
     assert np.mean(found) == pytest.approx(np.mean(wrong), abs=0.3)
+
+
+def test_the_paths_of_the_calibration_are_stationary_from_the_first_row():
+    paths = _path(np.random.default_rng(2), np.full(4000, 0.95), 20)
+    np.testing.assert_allclose(paths.std(axis=1), 1, atol=0.06)
 
 
 def test_two_spheres_are_two():

@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, normalize, scaled_dot_product_attention, silu
 
 from empirics.models import scale_invariant_blocks
+from empirics.models.orthogonal import passes, violation
 from empirics.models.products import InnerProducts
 
 
@@ -354,3 +356,15 @@ def test_what_doubles_a_small_loss_is_not_small_beside_that_of_a_random_network(
 
     (row,) = scale_invariant_blocks(model, loss)
     assert row.blocks == blocks
+
+
+def test_the_fewer_weights_the_smaller_is_what_passes():
+    # A random direction among 16 is along another by 1/4: 3e-3 of that scale passes, and never more than a tenth.
+    assert [passes(found, 16) for found in (0.011, 0.013, 0.05)] == [True, False, False]
+    assert [passes(found, 10_000) for found in (0.09, 0.11)] == [True, False]
+
+
+def test_a_violation_is_the_root_mean_square_of_cosines_over_that_of_random_ones():
+    # Cosines of 0.3 and 0.4 among 16 weights, where random directions have 1/4.
+    found = violation(np.array([0.3, 0.4]), np.ones(2), np.ones(2), 16)
+    assert found == pytest.approx(4 * np.sqrt((0.09 + 0.16) / 2))

@@ -106,3 +106,10 @@ def test_violations_of_filters_do_not_cancel_and_one_run_is_enough():
     along = torch.tensor([[[1.0, 0.0], [0.0, -1.0]], [[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64)
     assert model.violations([weights], [along]) == {"layer 1": 1.0}
     assert model.violations([weights[1:]], [along[1:]]) == {"layer 1": 0.0}
+
+
+def test_a_run_that_diverged_has_no_accuracy():
+    model, weights, frozen, inputs, labels = ensemble()
+    weights[0][1] = torch.nan
+    loss, right = model.scores(weights, frozen, inputs, labels)
+    assert loss.isnan().tolist() == right.isnan().tolist() == [False, True, False]

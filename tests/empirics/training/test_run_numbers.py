@@ -124,3 +124,15 @@ def test_steps_that_were_not_summed_yet_are_in_a_checkpoint(data):
         ensemble.flush(one)
     assert state.total.any()
     torch.testing.assert_close(again.total, state.total, rtol=0, atol=0)
+
+
+def test_what_an_optimiser_remembers_is_in_a_checkpoint(data):
+    experiment = tiny(('optimizer = "sgd"', 'optimizer = "momentum"'), NETWORK, TEN)
+    ensemble = Ensemble(experiment, experiment.runs, data)
+    state = ensemble.start()
+    for _ in range(5):
+        ensemble.advance(state)
+    again = ensemble.start()
+    again.put(state.arrays())
+    assert state.optimizer["buffer"].any()
+    torch.testing.assert_close(again.optimizer["buffer"], state.optimizer["buffer"], rtol=0, atol=0)
