@@ -43,7 +43,7 @@ FOUND = {
     "npz": ["a shape of 5000 digits", "a file that is no array"],
     "images": ["a link to itself", "links in a ring", "a hard link to nothing", "an image beyond the warning"],
     "checkpoints": ["complex", "a step nan", "a step below 0", "a step of 400 digits", "a seed of 400 digits"],
-    "folder": ["provenance: nested", "group: removed", "variable: removed"],
+    "folder": ["provenance: nested", "group: removed", "variable: removed", "group: a flipped bit"],
     "words": ["schedule --hold"],
 }
 SEEDS = {
