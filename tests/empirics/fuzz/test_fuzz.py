@@ -51,6 +51,7 @@ SEEDS = {
     "group: removed": "11",
     "variable: removed": "6",
     "schedule --hold": "2",
+    "group: a flipped bit": "5",
     "status 1": "7",
 }
 KEPT = [(SEEDS.get(name, "1"), surface, name) for surface, names in FOUND.items() for name in names]
