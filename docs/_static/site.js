@@ -9,6 +9,7 @@ function mark() {
       scrolls[i] ? box.setAttribute(name, value) : box.removeAttribute(name);
   });
 }
+mark();
 new ResizeObserver(mark).observe(document.querySelector("article"));
 
 // On narrow screens the drawers open by labels, which only a pointer reaches: their icons become buttons.

@@ -43,7 +43,7 @@ FOUND = {
     "npz": ["a shape of 5000 digits", "a file that is no array"],
     "images": ["a link to itself", "links in a ring", "a hard link to nothing", "an image beyond the warning"],
     "checkpoints": ["complex", "a step nan", "a step below 0", "a step of 400 digits", "a seed of 400 digits"],
-    "folder": ["provenance: nested", "group: removed", "variable: removed"],
+    "folder": ["provenance: nested", "group: removed", "variable: removed", "group: a flipped bit"],
     "words": ["schedule --hold"],
 }
 SEEDS = {
@@ -51,6 +51,7 @@ SEEDS = {
     "group: removed": "11",
     "variable: removed": "6",
     "schedule --hold": "2",
+    "group: a flipped bit": "5",
     "status 1": "7",
 }
 KEPT = [(SEEDS.get(name, "1"), surface, name) for surface, names in FOUND.items() for name in names]
