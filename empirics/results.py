@@ -406,6 +406,8 @@ def load(path: str | Path) -> Runs:
         raise ExperimentError(
             f"cannot read the results {where}: {reason}; copy it again, or delete {STORE} and resume to train again"
         ) from None
+    if "dimension" not in tree["summary"].attrs:
+        raise ExperimentError(f"the results in {folder} do not say their dimension: copy them again")
     experiment = Experiment.from_toml(text, str(folder / STORE)) if text else None
     return Runs(folder, tree, experiment, provenance)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import io
 import os
 import sys
 import traceback
@@ -112,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     settings = {"debug": os.environ.get(DEBUG, "") not in ("", "0")}
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         code = program(words, prog_name=PROGRAM, standalone_mode=False, obj=settings)
         sys.stdout.flush()

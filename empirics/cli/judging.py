@@ -273,8 +273,6 @@ def _compared(folder: Path, files: Sequence[Path] = (), verb: str = "compare") -
     from empirics.claims import ClaimError, ClaimWarning
 
     runs = empirics.load(folder)
-    if "dimension" not in runs.dataset.attrs:
-        raise RequestError(f"{verb}: the results in {folder} do not say their dimension: copy them again")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ClaimWarning)
         try:

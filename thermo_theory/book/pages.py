@@ -26,7 +26,7 @@ from thermo_theory.book.plots import PLOTS, to_svg
 from thermo_theory.book.titles import in_words
 from thermo_theory.book.wording import cited, needs_in_words, typeset
 from thermo_theory.chapters import CHAPTERS
-from thermo_theory.engine.assumptions import ASSUMPTIONS
+from thermo_theory.engine.assumptions import ASSUMPTIONS, OURS
 from thermo_theory.engine.derivation import Derivation, derivations
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import OPTIMIZERS, FixedLR
@@ -282,7 +282,7 @@ def _contents() -> str:
         listed = " · ".join(f"[{in_words(name)}]({name}.md)" for name in _members(title))
         lines.append(f"## [{title}]({_chapter_file(title)}.md)\n\n{opening}.\n\n{listed}\n")
     lines += [_READING, "## Assumptions\n", "| assumption | what it allows |", "|---|---|"]
-    lines += [f"| {name} | {_prose(says)} |" for name, says in ASSUMPTIONS.items()]
+    lines += [f"| {name} | {_prose(says)} |" for name, says in ASSUMPTIONS.items() if name in OURS]
     return "\n".join([*lines, "", _toctree([_chapter_file(title) for title in CHAPTERS])])
 
 

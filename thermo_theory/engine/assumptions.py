@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-__all__ = ["ASSUMPTIONS", "assumption", "known"]
+__all__ = ["ASSUMPTIONS", "OURS", "assumption", "known"]
 
 #: Every assumption by its fixed name, and what it allows.
 ASSUMPTIONS = {
@@ -54,7 +54,8 @@ ASSUMPTIONS = {
     "normalised weights": "the loss depends on the weights by way of w/sqrt(|w|^2 + eps) alone",
 }
 
-_OURS = frozenset(ASSUMPTIONS)
+#: Those of this package: a REPL may name more.
+OURS = frozenset(ASSUMPTIONS)
 
 
 def assumption(name: str, says: str) -> str:
@@ -88,7 +89,7 @@ def assumption(name: str, says: str) -> str:
     """
     if not all(isinstance(text, str) and text.strip() and text.isprintable() for text in (name, says)):
         raise ValueError(f"an assumption is a name and a sentence, a line of text each; got {name!r}: {says!r}")
-    if name in _OURS and ASSUMPTIONS[name] != says:
+    if name in OURS and ASSUMPTIONS[name] != says:
         raise ValueError(f"{name!r} is already an assumption: {ASSUMPTIONS[name]}")
     ASSUMPTIONS[name] = says
     return name
