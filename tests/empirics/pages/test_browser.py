@@ -145,7 +145,7 @@ def verdicts_of(made):
 
 def test_every_figure_and_formula_is_drawn(seen):
     for frame in seen:
-        # The p-V plane; V1 to V3 show one, three and one, V7 and V8 one each, V9 none where there is no defect; norm and
+        # The p-V plane; V1 to V3 show one, three and one, V7 and V8 one each, V9 none without a defect; norm and
         # entropy two, stationarity three, neighbours two.
         assert len(frame["figures"]) == 17
         for width, height, ink_width, ink_height in frame["figures"]:
