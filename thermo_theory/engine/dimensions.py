@@ -318,7 +318,7 @@ def units_of(derivation: Any) -> Units:
         numbers.append("iteration")
     units = Units(overrides, numbers)
     # In a derivation about one degree, exponents are numbers.
-    given = (step.equation for step in derivation.steps if step.equation.lhs == s.degree)
+    given = (step.equation for step in derivation.steps if s.degree in step.equation.args[:1])
     units.fixed = {one.lhs: one.rhs for one in given if one.rhs.is_number}
     return units
 

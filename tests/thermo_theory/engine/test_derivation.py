@@ -125,6 +125,16 @@ def test_a_false_step_comes_with_its_counterexample():
     assert caught_error.value.step is toy.steps[0]
 
 
+def test_a_step_that_sympy_sees_to_be_false_is_false():
+    radius = derive("radius", FixedLR)
+    equation = radius.claim.equation
+    wrong = sp.Eq(equation.lhs, -equation.rhs)
+    assert wrong is sp.false
+    with pytest.raises(DerivationError) as found:
+        radius.replace(-1, wrong).verify()
+    assert found.value.step.number == radius.steps[-1].number
+
+
 def test_a_counterexample_leaves_out_what_has_no_value():
     def unresolved(world):
         raise ArithmeticError("not resolved")
