@@ -126,13 +126,13 @@ def test_a_false_step_comes_with_its_counterexample():
 
 
 def test_a_step_that_sympy_sees_to_be_false_is_false():
-    radius = derive("radius", FixedLR)
-    equation = radius.claim.equation
+    temperature = derive("temperature", FixedSphere)
+    equation = temperature.claim.equation
     wrong = sp.Eq(equation.lhs, -equation.rhs)
     assert wrong is sp.false
     with pytest.raises(DerivationError) as found:
-        radius.replace(-1, wrong).verify()
-    assert found.value.step.number == radius.steps[-1].number
+        temperature.replace(-1, wrong).verify()
+    assert found.value.step.number == temperature.steps[-1].number
 
 
 def test_a_counterexample_leaves_out_what_has_no_value():
