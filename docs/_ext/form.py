@@ -14,8 +14,10 @@ PIXELS = 4 / 3
 
 
 def sentences(app: Sphinx, doctree: nodes.document, name: str) -> None:
-    """Mark the cells that hold sentences."""
+    """Mark the cells that hold sentences; keep an estimate and its error on one line."""
     for cell in doctree.findall(nodes.entry):
+        for text in list(cell.findall(nodes.Text)):
+            text.parent.replace(text, nodes.Text(text.replace(" ± ", "\u00a0±\u00a0")))
         if len(cell.astext()) > SENTENCE:
             cell["classes"].append("sentence")
 

@@ -58,18 +58,19 @@ def maxwell_forms(stored):
 
 def relations(found):
     """The relation in every grid, and how far apart the runs of an orbit are."""
-    head = ["network", "directions", "runs", "lr·wd, or effective lr", "predicted S/R along an orbit spans"]
-    head += ["scatter of S/R per run"]
+    head = ["network", "V3 by orbits", "verdict", "runs", "lr·wd, or effective lr", "directions"]
+    head += ["predicted S/R along an orbit spans", "scatter of S/R per run", "V3 by spline", "V3 by quadratic"]
     rows = []
     for name, stored in found.items():
         held, across, entropy = orbits(stored)
         verdict = find(stored.verdicts, "V3", "").verdict
         rest = entropy - across * (across @ entropy) / (across @ across)
         scatter = np.sqrt(rest @ rest / (len(rest) - levels(np.log(held)).max() - 2))
-        cells = [GRIDS[name], f"{directions(stored.dataset):,}", counts(stored.dataset), span(held, ".3g")]
-        cells += [f"{np.ptp(across):.1f}", f"{scatter:.2f}"]
-        rows.append([*cells, *maxwell_forms(stored), verdict])
-    return table([*head, "V3 by orbits", "by spline", "by quadratic", "verdict"], rows)
+        by_orbits, *others = maxwell_forms(stored)
+        cells = [GRIDS[name], by_orbits, verdict, counts(stored.dataset), span(held, ".3g")]
+        cells += [f"{directions(stored.dataset):,}", f"{np.ptp(across):.1f}", f"{scatter:.2f}"]
+        rows.append([*cells, *others])
+    return table(head, rows)
 
 
 def states(found):
