@@ -203,12 +203,12 @@ def cases(seed):
             yield f"{seed}.{turn}", surface, name, second
 
 
-def fuzz(valid, home, seconds, turns):
-    """Try cases for some time; gives how many of each surface were refused and accepted, and what went wrong."""
+def fuzz(valid, home, seconds, turns, most=10**9):
+    """Try cases for some time, `most` at most; gives the counts of each surface, and what went wrong."""
     seed = os.environ.get("FUZZ_SEED", "7" if turns == 0 else str(random.SystemRandom().randrange(10**6)))
     began, counts, wrong, tried = time.monotonic(), Counter(), [], set()
     for number, (at, surface, name, second) in enumerate(cases(seed)):
-        if time.monotonic() - began > seconds or int(at.split(".")[1]) > turns:
+        if number >= most or time.monotonic() - began > seconds or int(at.split(".")[1]) > turns:
             break
         case = Case(valid, home / "case", at, surface, name, second)
         if said := case.wrong():
@@ -228,8 +228,8 @@ def fuzz(valid, home, seconds, turns):
 
 
 def test_a_sample_of_bad_input(valid, tmp_path):
-    """Twenty seconds of the first turn; which cases these are is always the same."""
-    assert not (wrong := fuzz(valid, tmp_path, 20, 0)), "\n".join(wrong)
+    """The first cases of the first turn, always the same: however fast a machine is."""
+    assert not (wrong := fuzz(valid, tmp_path, float("inf"), 0, most=150)), "\n".join(wrong)
 
 
 @pytest.mark.long
