@@ -2,7 +2,6 @@
 
 import html
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,21 +13,9 @@ DRAWN = sorted([*(DOCS / "results" / "figures").iterdir(), *(DOCS / "images").gl
 PAGES = {path: path.read_text(encoding="utf-8") for path in [*DOCS.glob("*.md"), *DOCS.glob("results/*.md")]}
 
 
-@pytest.fixture(scope="module")
-def tables():
-    """What the scripts of the result pages share."""
-    sys.path.insert(0, str(DOCS / "results"))
-    try:
-        import tables
-
-        yield tables
-    finally:
-        sys.path.remove(str(DOCS / "results"))
-
-
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
-def test_a_figure_says_what_it_shows_in_numbers_and_has_a_page(path, tables):
-    alt = tables.alt_of(path)
+def test_a_figure_says_what_it_shows_in_numbers_and_has_a_page(path):
+    alt = palette.alt_of(path.read_text(encoding="utf-8"))
     assert len(alt.split()) >= 12, alt
     assert re.search(r"\d", alt), alt
     shown = [page.name for page, text in PAGES.items() if f"{path.parent.name}/{path.name})" in text]
@@ -42,10 +29,12 @@ def test_a_figure_is_light_and_dark_and_of_little_weight(path):
     assert all(palette.css(setting) in svg for setting in (palette.LIGHT, palette.DARK))
 
 
-def test_every_picture_of_the_result_pages_has_the_words_of_its_figure(tables):
+def test_every_picture_of_the_result_pages_has_the_words_of_its_figure():
     count = 0
     for page, text in PAGES.items():
         for alt, name in re.findall(r"!\[([^]]*)\]\((figures/[^)]*)\)", text):
-            assert html.unescape(alt) == tables.alt_of(page.parent / name), f"{page.name}: {name}"
+            assert html.unescape(alt) == palette.alt_of((page.parent / name).read_text(encoding="utf-8")), (
+                f"{page.name}: {name}"
+            )
             count += 1
     assert count >= 20

@@ -7,6 +7,7 @@ more (`tests/thermo_theory/test_palette.py`); series have a shape or a dash of t
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "SERIES",
     "STYLE",
     "adaptive",
+    "alt_of",
     "css",
     "in_variables",
 ]
@@ -129,14 +131,26 @@ def adaptive(svg: str) -> str:
     styles = {text: f"s{i}" for i, text in enumerate(dict.fromkeys(re.findall(r' style="([^"]*)"', svg)))}
     svg = re.sub(r' style="([^"]*)"', lambda found: f' class="{styles[found[1]]}"', svg)
     # Markers of one series say once how they look.
-    alike = r'<g( clip-path="[^"]*")?>((?:\s*<use [^>]*( class="\w+")/>)(?:\s*<use [^>]*\3/>)*\s*)</g>'
-    svg = re.sub(alike, lambda found: f"<g{found[1] or ''}{found[3]}>{found[2].replace(found[3], '')}</g>", svg)
+    same = r'<g( clip-path="[^"]*")?>((?:\s*<use [^>]*( class="\w+")/>)(?:\s*<use [^>]*\3/>)*\s*)</g>'
+    svg = re.sub(same, lambda found: f"<g{found[1] or ''}{found[3]}>{found[2].replace(found[3], '')}</g>", svg)
     rules = [f":root {{ {css(LIGHT)} }}", f"@media (prefers-color-scheme: dark) {{ :root {{ {css(DARK)} }} }}"]
     rules += [f".{name} {{ {text} }}" for text, name in styles.items()]
     opening = re.search(r"<svg\b[^>]*>", svg)
     assert opening, "no SVG"
     svg = svg[: opening.end()] + "\n<style>" + "\n".join(rules) + "</style>" + svg[opening.end() :]
     return "\n".join(line.strip() for line in svg.splitlines()) + "\n"
+
+
+def alt_of(svg: str) -> str:
+    """Return the sentence that a figure carries for a reader who does not see it; empty if it has none.
+
+    Examples
+    --------
+    >>> alt_of("<svg><title>T &lt; 1</title></svg>")
+    'T < 1'
+    """
+    found = re.search(r"<title>(.*?)</title>", svg, re.DOTALL)
+    return html.unescape(found[1]) if found else ""
 
 
 def _rounded(numbers: str) -> str:

@@ -1,6 +1,5 @@
 """What of the site is made from the code at every build: the table of symbols, and the live gas."""
 
-import html
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from empirics.claims import CLAIMS
 from empirics.claims.ground import entries
 from thermo_theory import FixedELR, FixedLR, FixedSphere, interactive
 from thermo_theory.engine.printing import to_latex
+from thermo_theory.palette import alt_of
 from thermo_theory.protocols import OPTIMIZERS, Protocol
 from thermo_theory.symbols import REAL, glossary
 
@@ -127,8 +127,7 @@ def describe(app: Sphinx, doctree: nodes.document) -> None:
     for image in doctree.findall(nodes.image):
         path = Path(app.srcdir) / image["uri"]
         if path.suffix == ".svg" and path.exists():
-            found = re.search(r"<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
-            image["alt"] = html.unescape(found[1]) if found else image.get("alt", "")
+            image["alt"] = alt_of(path.read_text(encoding="utf-8")) or image.get("alt", "")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -45,6 +45,7 @@ from stored import EXPERIMENTS, HERE, SUMMARIES
 import empirics
 from empirics.claims.verdict import VERDICTS, decimals
 from empirics.claims.verdicts import Verdicts
+from thermo_theory.palette import alt_of
 
 WORDS, ROOT = HERE / "words", HERE.parents[1]
 DOCS = ("index", "limitations", "performance", "probe", "scaling", "schedules", "validation")
@@ -137,7 +138,9 @@ def answer(query, asking):
     if plain := re.fullmatch(r"([\w.-]+) (runs|ok|stamp|answer)", query):
         return _of_experiment(summary(plain[1]), plain[2])
     if query.startswith("alt "):
-        return tables.alt_of(asking.path.parent / query.removeprefix("alt "))
+        if not (alt := alt_of((asking.path.parent / query.removeprefix("alt ")).read_text(encoding="utf-8"))):
+            raise ValueError(f"{query}: the figure has no words")
+        return alt
     if made := re.fullmatch(r"([\w-]+) (made|tables|table(?:\.\d+)?|cell(?:\.\d+){3})", query):
         return printed.asked(made[1], made[2])
     of, _, name = query.rpartition(":")

@@ -1,6 +1,5 @@
 """What the scripts of the result pages share: numbers, tables and figures."""
 
-import html
 import re
 import textwrap
 from io import StringIO
@@ -194,9 +193,3 @@ def save(figure, name, alt, folder=FIGURES):
     written = StringIO()
     figure.savefig(written, format="svg", metadata={"Title": alt, "Description": DRAWN_FROM, "Date": None})
     (folder / f"{name}.svg").write_text(adaptive(written.getvalue()), encoding="utf-8")
-
-
-def alt_of(path):
-    """The sentence that a figure carries for a reader who does not see it."""
-    found = re.search(r"<title>(.*?)</title>", Path(path).read_text(encoding="utf-8"), re.DOTALL)
-    return html.unescape(found[1])

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from empirics.experiment import ExperimentError
 
+#: Packed files may unpack to so many bytes, or to so many times their size.
+UNPACKED = 256 << 20, 100
+
 
 class DataError(ExperimentError):
     """Data are unavailable or not as requested; one line says what and where."""
@@ -113,3 +116,12 @@ def standardise_channels(images: NDArray[np.float64], fit: NDArray[np.float64] |
     fit = images if fit is None else fit
     mean = fit.mean(axis=(0, 2, 3), keepdims=True)
     return (images - mean) / fit.std(axis=(0, 2, 3), keepdims=True)
+
+
+def most_unpacked(size: int) -> int:
+    """The most bytes that a packed file of a size may unpack to: data shrink to a tenth, a bomb to a thousandth.
+
+    >>> most_unpacked(5 << 20) >> 20
+    500
+    """
+    return max(UNPACKED[0], UNPACKED[1] * size)

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from empirics.data.dataset import DataError, Dataset
+from empirics.data.dataset import DataError, Dataset, most_unpacked
 from empirics.data.holdout import held_out
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
 TRAIN, TEST = "train", "test"  # subfolders of the training part and of the test set
-UNPACKED = 256 << 20, 100  # the most bytes in an archive: so many, or so many times its size
 Content = Mapping[str, bytes | Path]  # by name, ending with ``CLASS/FILE``: the bytes of an image, or its path
 
 
@@ -128,7 +127,7 @@ def _content(path: Path) -> tuple[Content, list[str]]:
     content: dict[str, bytes] = {}
     folders: list[str] = []
     full: set[str] = set()
-    left = max(UNPACKED[0], UNPACKED[1] * path.stat().st_size) if path.is_file() else 0
+    left = most_unpacked(path.stat().st_size) if path.is_file() else 0
     try:
         with tarfile.open(path) as packed:
             for member in packed:  # in the order of the file: a compressed file has no random access

@@ -28,7 +28,6 @@ __all__ = [
     "first_line",
     "flattened",
     "is_empty",
-    "most_unpacked",
     "needs",
     "series",
 ]
@@ -38,9 +37,6 @@ OFTEN = 3
 
 #: Numbers that differ by less, relatively, are the same: some formats keep single precision.
 SINGLE_PRECISION = 1e-5
-
-#: Packed files may unpack to so many bytes, or to so many times their size.
-UNPACKED = 256 << 20, 100
 
 #: Of an error's message so many letters are quoted.
 LONGEST = 300
@@ -198,12 +194,3 @@ def needs(module: str, path: Path, extra: str) -> Any:
 def first_line(error: Exception) -> str:
     """What an error says, in one line that is not too long."""
     return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST]
-
-
-def most_unpacked(size: int) -> int:
-    """The most bytes that a packed file of a size may unpack to: tables shrink to a tenth, a bomb to a thousandth.
-
-    >>> most_unpacked(5 << 20) >> 20
-    500
-    """
-    return max(UNPACKED[0], UNPACKED[1] * size)

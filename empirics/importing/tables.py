@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirics.data.dataset import most_unpacked
 from empirics.experiment import ExperimentError
-from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, most_unpacked, needs, series
+from empirics.importing.foreign import Foreign, ForeignRun, first_line, flattened, needs, series
 from empirics.importing.names import STEPS, bare, is_setting
 from empirics.importing.rows import Grid, record_of, records_of, runs_of
 

@@ -1,4 +1,4 @@
-"""Colours of figures can be told apart by every reader, and reach an image in light and in dark."""
+"""Every reader can distinguish the colours of figures, and an image has them in light and in dark."""
 
 import io
 import itertools

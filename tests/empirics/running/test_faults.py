@@ -205,15 +205,21 @@ def test_a_full_disk_while_the_results_are_written(tmp_path, whole, monkeypatch)
     same_numbers(empirics.resume(out, progress=False), whole)
 
 
-def test_a_worker_that_is_stopped_and_comes_back(tmp_path):
+def contended(tmp_path, program):
+    """What one process makes of a shard, a child that begins the shard by a program, and the task for this process."""
     (tmp_path / "long.toml").write_text(LONG.to_toml())
     for name in ("whole", "shared"):
         (tmp_path / name).mkdir()
     (alone,) = runner._tasks(LONG, tmp_path / "whole", "cpu", 10.0)[:1]
     expected = read_arrays(shard.run_shard(alone))
-    arguments = [sys.executable, "-c", SHARD, str(tmp_path / "long.toml"), str(tmp_path / "shared")]
+    arguments = [sys.executable, "-c", program, str(tmp_path / "long.toml"), str(tmp_path / "shared")]
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     task = shard.ShardTask(LONG, 0, tmp_path / "shared", checkpoint_seconds=0.05, lease_seconds=1.0)
+    return expected, child, task
+
+
+def test_a_worker_that_is_stopped_and_comes_back(tmp_path):
+    expected, child, task = contended(tmp_path, SHARD)
     try:
         until(lambda: task.steps_done() > 0, child, task.folder)
         child.send_signal(signal.SIGSTOP)
@@ -249,14 +255,7 @@ lease.HOST, lease.time = "elsewhere", types.SimpleNamespace(**vars(time) | {{"ti
 
 
 def test_a_worker_whose_clock_is_an_hour_ahead_is_left_alone_until_it_dies(tmp_path):
-    (tmp_path / "long.toml").write_text(LONG.to_toml())
-    for name in ("whole", "shared"):
-        (tmp_path / name).mkdir()
-    (alone,) = runner._tasks(LONG, tmp_path / "whole", "cpu", 10.0)[:1]
-    expected = read_arrays(shard.run_shard(alone))
-    arguments = [sys.executable, "-c", AHEAD, str(tmp_path / "long.toml"), str(tmp_path / "shared")]
-    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    task = shard.ShardTask(LONG, 0, tmp_path / "shared", checkpoint_seconds=0.05, lease_seconds=1.0)
+    expected, child, task = contended(tmp_path, AHEAD)
     try:
         until(lambda: task.steps_done() > 0, child, task.folder)
         assert Lease(task.signs, 1.0).other().pid == child.pid
