@@ -239,7 +239,10 @@ def test_index_of_the_exact_gas_and_its_interval():
 @pytest.mark.parametrize(("name", "index"), [("sgd", 2.0), ("momentum", 2.0), ("adamw", 3.0), ("adam-l2", 2.0)])
 def test_index_of_a_cold_gas_by_the_gas_constant_of_its_optimiser(name, index):
     heat = np.array([0.001, 0.002, 0.004])
-    assert measured_index(heat, 9.5 * heat, dimension=20, optimizer=name).index == pytest.approx(index)
+    found = measured_index(heat, 9.5 * heat, dimension=20, optimizer=name)
+    assert (found.index, found.heat_capacity) == pytest.approx((index, 1))
+    uncertain = measured_index([1, 2, 3, 4], [1, 3, 2, 4], dimension=20, optimizer=name)  # dU/dT = 0.8 ± 1.8
+    assert (1 < uncertain.low < uncertain.index, uncertain.high) == (True, np.inf)
 
 
 def test_plans_survive_json_bit_for_bit():
