@@ -134,6 +134,13 @@ def test_a_cell_of_several_seeds_shows_the_excluded_run(drawn):
     assert [len(line.get_xdata()) for line in axes.lines] == [COUNT - 2, 1]
 
 
+def test_of_very_many_marks_some_are_drawn_and_the_caption_says_so():
+    x = np.arange(1.0, 7001.0)
+    made = figures.drawn(Plot("a", "A", "M.", "C.", "x", "y", (Series("s", x, x),)), "a")
+    assert made.caption == "C. Of 7,000 marks at most 3,000 are drawn."
+    assert 2300 < made.svg.count("<use ") < 3000
+
+
 def test_what_a_claim_shows_is_drawn_where_it_says(drawn):
     x = np.arange(1.0, 4.0)
     plot = Plot("a", "A", "M.", "C.", "x", "y", (Series("s", x, 2 * x, True, 0.1 * x),), level=3.0, margin=0.5)
