@@ -206,6 +206,29 @@ def test_relaxation_by_optimiser():
     assert quasi_static(adam, lr=0.1, weight_decay=0.01, sigma=1.0, dimension=10).needed > 0
 
 
+def test_the_norm_under_adamw_is_given_the_longest_time_that_it_may_need():
+    """Its relaxation is not derived: 1/(lr wd), of log r = log(lr)/2 + ..., at the smaller rate."""
+    made = plan("isobar", factor=2.0, steps=100, optimizer="adamw")
+    assert quasi_static(made, lr=0.1, weight_decay=0.01).lag_norm == pytest.approx(np.log(2) / 200 / 1e-3)
+
+
+def test_entropy_has_no_end_where_the_rate_has_none():
+    table = forecast(cooldown(factor=0.0, steps=10), lr=0.1, weight_decay=0.01, points=3)
+    assert table["entropy"].tolist() == [0, pytest.approx(np.log(0.5)), -np.inf]
+
+
+def test_the_heat_capacity_of_the_gas_under_momentum_is_that_at_its_temperature():
+    given = {"lr": 0.005, "weight_decay": 0.05, "dimension": 50, "optimizer": "momentum", "momentum": 0.9}
+    heat = FixedLR.with_optimizer("momentum").temperature(eta=0.005, lam=0.05, sigma=1.0, d=50, beta=0.9)
+    assert vmf_heat_capacity(**given)(1.0, 1.0) == pytest.approx(vmf.heat_capacity(d=50, T=heat) / 24.5)
+
+
+def test_directions_that_are_slower_than_the_norm_see_the_bath_that_has_warmed():
+    """Then T has fallen by the square root of the factor on lr."""
+    produced = drop_entropy(3.0, norm_over_directions=1e-5)["directions"]
+    assert produced == pytest.approx(3**0.5 - 1 - np.log(3**0.5), rel=1e-3)
+
+
 def test_a_step_count_of_many_digits_is_rounded():
     check = quasi_static(plan("isobar", factor=0.1, steps=10), lr=1e-4, weight_decay=1e-4)
     assert 1e9 < check.needed < 1e10
