@@ -197,10 +197,12 @@ def test_the_check_of_adam_with_l2_asks_the_probe_for_sigma_and_dimension():
     sigma, dimension = probe.noise()
     assert dimension == 12 * 16
     assert schedule.check(probe=probe) == schedule.check(sigma=sigma, dimension=dimension)
+    for given in ({"sigma": 2 * sigma, "dimension": dimension}, {"sigma": sigma, "dimension": 7}):
+        assert schedule.check(probe=probe, **given) == schedule.check(**given) != schedule.check(probe=probe)
     probe.loss_relaxation = lambda: LossRelaxation(9e3)
-    assert schedule.check(probe=probe) == schedule.check(sigma=sigma, dimension=dimension, relaxation_steps=9e3)
-    given = {"sigma": 2 * sigma, "dimension": 7, "relaxation_steps": 5e3}
-    assert schedule.check(probe=probe, **given) == schedule.check(**given) != schedule.check(probe=probe)
+    given = {"sigma": sigma, "dimension": dimension}
+    assert schedule.check(probe=probe) == schedule.check(relaxation_steps=9e3, **given)
+    assert schedule.check(probe=probe, relaxation_steps=5e3) == schedule.check(relaxation_steps=5e3, **given)
 
 
 def test_an_index_needs_three_stretches_in_balance():

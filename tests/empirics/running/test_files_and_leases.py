@@ -5,7 +5,6 @@ import errno
 import os
 import subprocess
 import time
-from types import SimpleNamespace
 
 import pytest
 import xarray as xr
@@ -13,7 +12,7 @@ from tiny import tiny
 
 import empirics
 from empirics import cli
-from empirics.running import dispatch, provenance, runner, shard
+from empirics.running import provenance, runner, shard
 from empirics.running.files import write_atomic
 from empirics.running.lease import Beat, Lease
 
@@ -61,21 +60,6 @@ def test_the_last_checkpoint_stays_until_the_results_are_safe(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space left"):
         shard.run_shard(task)
     assert [path.name for path in task.home.glob("checkpoints/checkpoint-*")] == ["checkpoint-000000000190.npz"]
-
-
-def test_the_bar_of_a_run_goes_on_from_shard_to_shard(monkeypatch):
-    seen, done = [], [0, 0, 30]  # the third shard was begun before
-
-    def trained(task, tell):
-        for done[task.index] in (50, 100):
-            tell(done[task.index])
-            seen.append(bar.n)
-
-    tasks = [SimpleNamespace(index=i, steps_done=lambda i=i: done[i]) for i in range(3)]
-    bar = SimpleNamespace(n=30, update=lambda more: setattr(bar, "n", bar.n + more))
-    monkeypatch.setattr(dispatch, "run_shard", trained)
-    dispatch.work_here(tasks, bar)
-    assert seen == [80, 130, 180, 230, 250, 300]
 
 
 def test_a_lease_as_another_machine_sees_it(tmp_path):

@@ -227,9 +227,9 @@ def test_without_a_minimum_the_search_goes_on_beyond_the_better_end():
 
 def test_a_maximum_is_no_minimum_and_three_lines_of_equal_training_are_enough():
     decay = np.geomspace(1e-4, 1e-1, 5)
-    found = propose(np.full(5, 0.1), decay, [1.0, 2.0, 3.1, 2.1, 1.2])
+    found = propose(np.full(5, 0.1), decay, -(np.log(decay / 4e-3) ** 2) + 0.01 * np.array([1, -1, 0, 1, -1]))
     assert "beyond the better end" in found.reason
-    assert found.product < 0.1 * 1e-4
+    assert found.product < 0.1 * 1e-4  # the farther end is the lower one
     for decays, few in (([1e-3, 1e-3, 2e-3, 4e-3], False), ([1e-3, 1e-3, 2e-3, 2e-3], True)):
         with pytest.raises(ValueError, match="fewer than 3 lines") if few else nullcontext():
             propose(np.full(4, 0.1), decays, [2.0, 2.1, 1.0, 2.0])
