@@ -125,7 +125,7 @@ class StateVariables:
         temperature = noise.copy()
         temperature[bent] *= finite_step_factor(rate[bent], curvature[bent])
         along = np.log(rate)
-        if table.data.attrs.get("protocol") == "fixed-lr":
+        if table.protocol == "fixed-lr":
             logs = (np.log(table.values(name)[within]) for name in ("lr", "weight_decay"))
             along = orbit_of(law_of(table)).along(*logs)
         return cls(within, rate, noise, temperature, along, measured and derived, derived)
