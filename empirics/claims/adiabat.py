@@ -201,19 +201,18 @@ def _log_slope_at_fixed_lr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log weight decay at fixed lr, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.full(len(state.eta_eff), 0.5)
-    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
     noise = np.sqrt(2 * state.noise_temperature / state.eta_eff)
     rate, decay = state.values(table, "lr"), state.values(table, "weight_decay")
     slope = _log_slope("fixed-lr")
-    return np.asarray(slope(rate, decay, curvature, noise, table.dimension), dtype=float)
+    return np.asarray(slope(rate, decay, state.curvature, noise, table.dimension), dtype=float)
 
 
 def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log effective learning rate, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.ones(len(state.eta_eff))
-    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
-    return np.asarray(_log_slope("fixed-elr")(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
+    slope = _log_slope("fixed-elr")
+    return np.asarray(slope(state.eta_eff, state.curvature) * np.ones(len(state.curvature)), dtype=float)
 
 
 @dataclass(frozen=True)

@@ -51,28 +51,16 @@ class Relation:
     knobs: tuple[str, ...]  # the variables of the table that the coordinates need; the effective learning rate apart
 
 
+def _forms(along: str, across: str) -> tuple[str, str, str]:
+    return SPLINE_OF.format(along, across), ORBITS_OF.format(along), QUADRATIC
+
+
 RELATIONS = {
     "fixed-lr": Relation((SPLINE, ORBITS, QUADRATIC), "R", 1.0, ("lr", "weight_decay")),
     "fixed-elr": Relation(
-        (
-            SPLINE_OF.format("effective learning rate", "weight decay"),
-            ORBITS_OF.format("effective learning rate"),
-            QUADRATIC,
-        ),
-        "R",
-        1.0,
-        ("effective_lr", "weight_decay"),
+        _forms("effective learning rate", "weight decay"), "R", 1.0, ("effective_lr", "weight_decay")
     ),
-    "fixed-sphere": Relation(
-        (
-            SPLINE_OF.format("effective learning rate", "radius"),
-            ORBITS_OF.format("effective learning rate"),
-            QUADRATIC,
-        ),
-        "d - 1",
-        2.0,
-        ("radius",),
-    ),
+    "fixed-sphere": Relation(_forms("effective learning rate", "radius"), "d - 1", 2.0, ("radius",)),
 }
 
 
@@ -222,9 +210,7 @@ def relation_of(of: Protocol) -> Relation:
     """
     if of.optimizer == "sgd":
         return RELATIONS[of.key]
-    equal, other = orbit_of(of).words
-    forms = (SPLINE_OF.format(equal, other), ORBITS_OF.format(equal), QUADRATIC)
-    return replace(RELATIONS["fixed-lr"], forms=forms)
+    return replace(RELATIONS["fixed-lr"], forms=_forms(*orbit_of(of).words))
 
 
 def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, float]] | None:

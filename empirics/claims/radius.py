@@ -26,7 +26,7 @@ from empirics.claims.everywhere import local_slopes, over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
 from empirics.claims.ground import Ground, ground_of
-from empirics.claims.state import StateVariables
+from empirics.claims.state import StateVariables, noise_variance
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -198,7 +198,7 @@ class RadiusLaw(Claim):
         formula = ground_of(table, "radius")
         if missing := list(dict.fromkeys([*radius_lacks(table), *table.missing("grad_variance")])):
             return self.not_measured(table, form, formula, 1.0, missing)
-        unit = _unit_noise(table)
+        unit = noise_variance(table)
         if len(unit) and not (unit > 0).any():
             return self.not_measured(table, form, formula, 1.0, ["a positive grad_variance_unit"])
         noisy, ratio = radius_ratios(table)
@@ -257,16 +257,9 @@ def radius_lacks(table: Table) -> list[str]:
     return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
 
 
-def _unit_noise(table: Table) -> FloatArray:
-    """Trace of the gradient covariance at unit norm."""
-    if not table.missing("grad_variance_unit"):
-        return table.values("grad_variance_unit")
-    return table.values("grad_variance") * table.values("radius_sq")
-
-
 def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     """Which runs the formula is held against, and r^2 measured over predicted in these."""
-    unit = _unit_noise(table)
+    unit = noise_variance(table)
     # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
     noisy = unit > 0
     if not StateVariables.missing(table):
@@ -276,7 +269,7 @@ def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     if of.optimizer == "sgd":
         return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
     # The push of an Adam step is that of all its weights, not of the directions alone.
-    given = settings(table, radius_arguments(of), np.where(unit > 0, unit, np.nan), table.weights)
+    given = settings(table, radius_arguments(of), unit, table.weights)
     return noisy, squared[noisy] / stationary_square(of, given)[noisy]
 
 
