@@ -53,7 +53,7 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
     (by_rate, by_decay), difference = evidence.orbit.slopes, maxwell_ratio("fixed-lr", evidence.law.optimizer)
     gas, path = (tuple(round(one, 6) for one in pair) for pair in references)
     with canvas() as (figure, axes):
-        horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
+        horizontal = [across.value for _, (across, _) in points] + [gas[0], path[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
         line = [(difference - by_rate * x) / by_decay for x in (low, high)]
         axes.plot([low, high], line, color=INK, linewidth=1)
@@ -61,8 +61,7 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
         for (x, y), label in ((gas, "low-temperature gas"), (path, "path entropy")):
             axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
             axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)
-        for (label, fit), colour, marker in zip(points, SERIES, MARKERS, strict=False):
-            across, up = fit.lr, fit.weight_decay
+        for (label, (across, up)), colour, marker in zip(points, SERIES, MARKERS, strict=False):
             axes.errorbar(
                 across.value, up.value,
                 np.nan_to_num((up.high - up.low) / 2), np.nan_to_num((across.high - across.low) / 2),
@@ -75,7 +74,7 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
         axes.set_aspect("equal")
         axes.set(xlabel="slope of S/R in log learning rate", ylabel="slope in log weight decay")
         figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handletextpad=0.4)
-        seen = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
+        seen = "; ".join(f"{label}: ({across.value:.2f}, {up.value:.2f})" for label, (across, up) in points)
         return picture(
             figure,
             "Two slopes, one line",
