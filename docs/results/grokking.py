@@ -334,7 +334,8 @@ def draw(found):
     """Accuracies and the gas over the steps; lags over the age, against free directions and full ageing."""
     stories = {name: Story(one) for name, one in found.items()}
     _course(stories["grokking"])
-    _, low, high, mean = _ageing(stories["grokking"])
+    each = stories["grokking"].exponents(0.9)
+    low, high, mean = np.nanmin(each), np.nanmax(each), np.nanmean(each)
     title = f"Directions do not age like a glass: lag against age with exponent {mean:.2f} on "
     title += f"{TASKS['grokking']} ({low:.2f} to "
     title += f"{high:.2f} over runs; full ageing 1)"
@@ -356,13 +357,6 @@ def draw(found):
     alt = "Lag until the correlation of directions is 0.9 against their age, on five tasks and controls; "
     alt += f"on {TASKS['grokking']} "
     save(figure, "grokking-ageing", f"{alt}its exponent is {mean:.2f}, {low:.2f} to {high:.2f} over runs.")
-
-
-def _ageing(story):
-    """Exponents of the lags of all runs that have one, lowest, highest and mean."""
-    found = story.exponents(0.9)
-    known = found[np.isfinite(found)]
-    return known, known.min(), known.max(), known.mean()
 
 
 def _lags(axis, story, title):
