@@ -1,6 +1,7 @@
 """A transformer on a sphere and at a free radius: the states at equal effective learning rates."""
 
 import numpy as np
+from stored import plain
 from tables import bracketed, folded, section, table
 
 from empirics.claims import judge
@@ -36,10 +37,7 @@ def reduce(runs):
     shares = np.log(parts["radius_sq"] / parts["radius_sq"].sum("component")).values
     turn = np.sqrt((runs.tree["snapshots"]["turn"] ** 2).mean("snapshot")).values
     names = parts["component_name"].values.tolist()
-    return {"turn": turn, "names": names} | {
-        name: [[float(f"{one:.5g}") for one in row] for row in rows]
-        for name, rows in (("losses", losses), ("shares", shares))
-    }
+    return {"turn": turn, "names": names} | plain({"losses": losses, "shares": shares}, 5)
 
 
 def kept(one, name):
