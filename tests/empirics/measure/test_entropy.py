@@ -53,6 +53,14 @@ def test_equal_to_brute_force(k, theiler):
     assert (found.lags == lags).all()
 
 
+def test_the_interval_is_that_of_the_jackknife():
+    x = np.random.default_rng(24).standard_normal((60, 5))
+    found = sphere_entropy(x, k=2, theiler=0)
+    less = [brute_force(np.delete(x, i, axis=0), k=2)[0] for i in range(60)]
+    error = 59 * np.std(less, ddof=1) / np.sqrt(found.effective_sample_size)
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((1.959964 * error,) * 2, rel=1e-6)
+
+
 def test_product_of_spheres_against_exact_values_and_flat_directions_count_not():
     """Two von Mises-Fisher laws of their own on spheres in three dimensions, turned into a space of four and five."""
     rng, kappas = np.random.default_rng(3), (2.0, 9.0)

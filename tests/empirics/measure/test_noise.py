@@ -139,6 +139,8 @@ def test_hessian_noise_against_the_trace():
     found = hessian_noise(lambda v: hessian @ v, first, second)
     assert abs(found.value - np.trace(hessian @ np.diag(scales**2))) < 4 * found.error < 0.2 * found.value
     assert np.isnan(hessian_noise(lambda v: v, first[:1], second[:1]).error)
+    two = hessian_noise(lambda v: v, np.diag([2.0, 4.0]), np.zeros((2, 2)))  # of the forms 2 and 8
+    assert (two.value, two.error) == pytest.approx((5.0, 3.0))
 
 
 def test_configurational_temperature_of_a_gibbs_law():
