@@ -33,6 +33,7 @@ def test_the_normal_law_of_correlated_samples_counts_the_independent_ones():
     exact = (d - 1) / 2 * np.log(2 * np.pi * np.e * temperature)
     assert abs(values.mean() - exact) < 3 * values.std(ddof=1) / np.sqrt(20)
     assert 0.8 < half_widths(found) < 3
+    assert half_widths([sphere_entropy(chain(rng, 400, d, 2, temperature), method="vmf") for _ in range(15)]) > 0.7
 
 
 def test_intervals_of_the_normal_law_from_few_samples_are_as_wide_as_their_scatter():
@@ -48,6 +49,8 @@ def test_neighbours_within_the_correlation_time_make_a_path_though_they_are_not_
     found = sphere_entropy(rows, theiler=0)
     assert np.median(np.abs(found.lags)) > 1.5
     assert found.path_entropy
+    # What is forgotten to a fourth from row to row is a path all the same, if there are directions enough.
+    assert sphere_entropy(chain(rng, 100, 1500, 0.7, 1e-4), theiler=0).path_entropy
 
 
 def test_a_run_on_two_spheres_has_the_entropy_of_its_directions_and_of_their_lengths():
