@@ -1,6 +1,7 @@
 """Verdicts agree with the truth, see planted violations, and refuse where the gate fails."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def test_everything_agrees_on_the_truth():
     assert {row.kind for row in verdicts if row.claim == "V3"} == {"symmetry"}
     assert verdict_on(verdicts, SLOPES).theory == 0.5
     assert all(row.low < row.measured < row.high and row.source for row in judged)
+    assert any(re.search(r"slopes of log r: 0\.25\d? \[.* in log lr and -0\.25\d? \[", note) for note in verdicts.notes)
     # The table has no losses and no curvatures: that is said, claim by claim.
     silent = {row.claim for row in verdicts} - {row.claim for row in judged}
     assert silent == {"V0", "V4", "V5", "V6", "V7", "V9", "V10", "V11"}

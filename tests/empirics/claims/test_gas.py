@@ -185,6 +185,14 @@ def test_power_for_a_temperature_off_by_a_tenth(seeds):
         assert truth[title]["disagrees"] <= 0.05 * seeds, truth
 
 
+def test_a_floor_of_the_loss_is_no_heat():
+    table = state_table(np.random.default_rng(14), d=20, levels=(7, 7))
+    plain, raised = judged(table), judged(table.assign(loss=table["loss"] + 0.7))
+    for title in (DIRECTIONS, ENTROPY, FLUCTUATIONS, FIXED_LR):
+        assert raised[title].verdict == plain[title].verdict == "agrees", raised[title]
+        assert raised[title].measured == pytest.approx(plain[title].measured, abs=0.01)
+
+
 def test_no_verdict_on_the_entropy_stands_on_a_path_entropy():
     table = state_table(np.random.default_rng(5), d=20)
     on_entropy = {DIRECTIONS, ENTROPY, FIXED_LR}

@@ -29,7 +29,14 @@ def test_the_gas_in_its_own_potential_agrees_where_the_gibbs_law_of_the_loss_doe
     (thermometer,) = (row for row in verdicts if row.claim == "V6" and row.derivation == "configurational-temperature")
     assert (gibbs.verdict, thermometer.verdict) == ("disagrees", "disagrees")
     said = [note for note in verdicts.notes if "noise has a shape of its own" in note]
-    assert [note[:2] for note in said] == ["V5", "V6"]
+    heat = truth["harmonic_temperature"]
+    measured = {
+        "fluctuations": truth["loss_variance"] / (3 * heat**2),
+        "thermometer": truth["grad_mean_sq_unit"] / (heat * truth["harmonic_laplacian"]),
+    }
+    for note, claim, (name, values) in zip(said, ("V5", "V6"), measured.items(), strict=True):
+        assert note.startswith(claim)
+        assert f" = {truth[f'harmonic_{name}'].mean():.3g}, and {values.mean():.3g} was measured" in note
     # Energy and entropy are those of any harmonic well: they test nothing else.
     assert {title for title in EVERY if rows["V10", title].primary} == {SHAPE, FLUCTUATIONS, THERMOMETER}
     # What it is derived from is what a user reads as its kind.

@@ -312,6 +312,10 @@ def test_the_mixture_shows_the_temperatures_that_it_judges():
     assert (plot.series[2].y > plot.series[0].y).all()
     np.testing.assert_allclose([row[3] for row in rows.rows], over)
     assert [row[0] for row in rows.rows] == ["block 0", "block 1", "block 2", "block 3"]
+    decay = runs.dataset["weight_decay"].values[:, None]
+    factor = decay * parts["radius_sq"].values / 2 / (spheres / 2 * heat)
+    stationary = (1 + parts["grad_mean_sq"].values / parts["grad_variance"].values) / (1 - lr * decay / 2)
+    np.testing.assert_allclose([row[4:] for row in rows.rows], np.c_[factor.mean(0), (factor / stationary).mean(0)])
     assert [row[2] for row in rows.rows] == [9.5, 9.5, 24.5, 99.5]
 
 

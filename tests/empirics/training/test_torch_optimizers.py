@@ -204,6 +204,8 @@ def test_a_grid_at_fixed_effective_rate_through_run(tmp_path):
     assert "radius" not in found.coords
     assert found["effective_lr"].values.tolist() == [0.02] * 3 + [0.04] * 3
     np.testing.assert_allclose(found["balance"], 1, atol=0.1)
+    heat = 0.5 * found["effective_lr"] * found["grad_variance_unit"] / (found.attrs["dimension"] - 1)
+    np.testing.assert_allclose(found["temperature"], heat)
     assert Experiment.from_toml(grid.to_toml()) == grid
     assert empirics.load(runs.path).experiment.runs[0] == grid.runs[0] or math.isnan(grid.runs[0].lr)
 
@@ -280,6 +282,8 @@ def test_components_and_rotation_are_measured_through_run(tmp_path):
     weights = runs.tree["snapshots"]["weights"].values.astype(float)
     units = weights / np.linalg.norm(weights, axis=2, keepdims=True)
     angles_sq = np.arccos((units[:, 1:] * units[:, :-1]).sum(2)) ** 2
-    last = 40 * found["rotation"].values ** 2 - angles_sq.sum(1)  # the step after the last snapshot
-    assert (last > 0).all()
-    assert (last < 2 * angles_sq.max(1)).all()
+    shown = runs.tree["snapshots"].to_dataset()
+    np.testing.assert_allclose(shown["rotation"][:, :-1] ** 2, angles_sq, rtol=1e-2, atol=1e-6)
+    np.testing.assert_allclose(shown["turn"][:, 1:], shown["rotation"][:, :-1], rtol=1e-2, atol=1e-3)
+    assert shown["turn"][:, 0].isnull().all()
+    np.testing.assert_allclose(found["rotation"] ** 2, (shown["rotation"] ** 2).mean("snapshot"), rtol=1e-6)
