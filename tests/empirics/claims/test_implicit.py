@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from well_table import HESSIAN, NOISE, RATES, moves, well_table
 
-from empirics.claims import compare
-from empirics.claims.edge import EDGE
-from empirics.claims.implicit import ENERGY, ENTROPY, FLUCTUATIONS, FORMS, SHAPE, THERMOMETER
+from empirics.claims import Table, compare
+from empirics.claims.edge import EDGE, StochasticEdge
+from empirics.claims.implicit import ENERGY, ENTROPY, FLUCTUATIONS, FORMS, SHAPE, THERMOMETER, ImplicitPotential
 from empirics.training.well import harmonic
 
 EVERY = (SHAPE, *FORMS, ENTROPY)
@@ -56,6 +56,17 @@ def test_a_wrong_hessian_or_noise_is_seen(planted, seen):
     found = words(wrong)
     assert {title for title in found if found[title] == "disagrees"} == seen
     assert not any("shape of its own" in note for note in compare(wrong).notes)
+
+
+def test_the_figures_show_prediction_and_measurement(truth):
+    table, heat = Table.of(truth.assign_attrs(protocol="fixed-sphere")), truth["harmonic_temperature"].values
+    (plot,) = ImplicitPotential().exhibits(table)
+    predicted, measured = truth["harmonic_fluctuations"].values, truth["loss_variance"].values / (3 * heat**2)
+    np.testing.assert_allclose([plot.series[0].x, plot.series[0].y], [predicted, measured])
+    assert f"Var L/(R T²): {predicted.mean():.3g} predicted, {measured.mean():.3g} measured" in plot.message
+    (plot,) = StochasticEdge().exhibits(table)
+    np.testing.assert_allclose(plot.series[0].y, truth["batch_sharpness"] * truth["effective_lr"] / 2)
+    np.testing.assert_allclose(plot.series[1].y, truth["grad_mean_sq"] / truth["grad_sq"])
 
 
 def test_of_some_of_the_directions_only_the_covariance_is_judged(truth):

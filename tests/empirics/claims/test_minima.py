@@ -30,7 +30,9 @@ def test_minima_are_those_of_loops_over_all_pairs_of_states(protocol):
     heat, gas_constant = StateVariables.of(table).temperature, 19 / 2
     assert found.whole.missed.shape == (4, len(np.unique(rate)))
     assert len(heat) == found.whole.missed.size > 16
-    (shown,) = [one for one in claims["V2"].exhibits(table) if isinstance(one, Rows)]
+    first, *_, shown = claims["V2"].exhibits(table)
+    worst, median = np.nanmax(found.whole.missed), np.nanmedian(found.whole.missed)
+    assert f"the excess over it is {worst:.2g} R T at most (median {median:.2g})" in first.message
     ranks, rows = _ranks(table, StateVariables.of(table)), {one[:2]: one[2:5] for one in shown.rows}
     for i in range(len(heat)):
         values = {"whole": [], "directions": [], "radius": []}
@@ -105,6 +107,8 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     (plot,) = claims["V1"].exhibits(table)
     formula = next(verdict for verdict in claims["V1"].verdicts(table) if verdict.kind == "physics")
     assert plot.series[0].y.mean() == pytest.approx(formula.measured)
+    lr, decay, squared, grad = (table.data[n].values for n in ("lr", "weight_decay", "radius_sq", "grad_sq"))
+    np.testing.assert_allclose(plot.series[1].y, decay * (2 - lr * decay) * squared / (lr * grad))
     (plot,) = claims["V6"].exhibits(table)
     gibbs, balance = claims["V6"].verdicts(table)
     # The verdict is on a ratio of means, the figure shows the runs' own ratios: their scatter is a few per mille.
@@ -113,6 +117,7 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     (verdict,) = claims["V4"].verdicts(table)
     assert all(one.line and (one.error >= 0).all() for one in plot.series)
     assert (plot.series[0].y - plot.series[1].y).mean() == pytest.approx(verdict.measured)
+    assert plot.series[0].y.mean() == pytest.approx(verdict.details["slope of S/R"])
 
 
 def test_fluctuations_far_above_the_other_ways_get_a_logarithmic_axis_and_say_what_is_not_on_it():

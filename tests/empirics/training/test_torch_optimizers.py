@@ -139,14 +139,14 @@ def assert_images(one, other, c, data):
     b_runs.flush(b)
     assert torch.equal(a.total[Sum.FINITE], torch.full_like(a.total[Sum.FINITE], 80))
     for w, image in zip(a.weights, b.weights, strict=True):
-        assert torch.equal(c * w, image)
+        assert torch.equal(c * w, image), "no image"
     assert torch.equal(a.total[Sum.LOSS], b.total[Sum.LOSS])
 
 
 def test_another_scaling_is_not_a_symmetry(normal):
     one = experiment("fixed-lr", "adamw", eps=0.0)
     grid = {"lr": [16 * lr for lr in one.grid.lr], "weight_decay": [wd / 16 for wd in one.grid.weight_decay]}
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="no image"):
         assert_images(one, dataclasses.replace(one, grid=grid), 4.0, normal)
 
 
