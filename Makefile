@@ -51,11 +51,14 @@ unit:
 
 check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
+	@$(BIN)/python -c 'import torchvision' 2>/dev/null || { echo 'check-long: torchvision is of another torch and breaks transformers: removed'; \
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision; }
 	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) -m long
 	$(MAKE) check-mutants
+	@echo 'check-long: passed; commit docs/check-long.json and docs/check-mutants.json, and make results-validation'
 
 check-mutants: setup
-	$(BIN)/python tests/mutants/battery.py --workers $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ROOM),--room $(ROOM))
+	$(BIN)/python tests/mutants/battery.py --workers $(WORKERS) --result docs/check-mutants.json $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(ROOM),--room $(ROOM))
 
 gpu-check:
 	@if [ -z "$(GPU_PYTHON)" ] && [ ! -x $(BIN)/python ] && command -v nvidia-smi >/dev/null; then $(MAKE) --silent setup; fi; \

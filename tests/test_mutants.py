@@ -52,6 +52,13 @@ def test_a_caught_and_a_surviving_mutant(project, capsys):
     said = capsys.readouterr().out
     assert "Reason: The test is too weak." in said
     assert "SURVIVED" not in said
+    result = project.root / "counts.json"
+    project(CAUGHT, (*SURVIVES, "Why."), words=("--sample", "1", "--result", str(result)))
+    assert not result.exists(), "a sample is not the battery"
+    project(CAUGHT, (*SURVIVES, "Why."), words=("--result", str(result)))
+    found = json.loads(result.read_text())
+    assert (found["mutants"], found["caught"], found["rooms"]) == (2, 1, {"toy": [2, 1]})
+    assert found["survived"] == ["empirics/toy/gain.py: The gain grows too fast. Why."]
     assert project((*CAUGHT, "Not true.")) == 1
     assert "listed as a survivor, but caught" in capsys.readouterr().out
 

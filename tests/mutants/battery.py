@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -173,7 +174,7 @@ def stored(mutants: list[Mutant], root: Path, progress: Path) -> dict[Mutant, st
     return {mutant: known[name] for mutant, names in keys.items() for name in names if name in known}
 
 
-def run(mutants: list[Mutant], root: Path, workers: int, progress: Path) -> int:
+def run(mutants: list[Mutant], root: Path, workers: int, progress: Path, result: Path | None) -> int:
     outcomes = stored(mutants, root, progress)
     todo = [mutant for mutant in mutants if mutant not in outcomes]
     rooms = {mutant.room: [one for one in todo if one.room == mutant.room] for mutant in todo}
@@ -205,7 +206,21 @@ def run(mutants: list[Mutant], root: Path, workers: int, progress: Path) -> int:
 
         errors += filter(None, pool.map(lambda some: lent(passes_unchanged, some), rooms.values()))
         list(pool.map(one, [] if errors else todo))
+    if result and len(outcomes) == len(mutants):
+        result.write_text(json.dumps(counts(mutants, outcomes), indent=1) + "\n", encoding="utf-8")
     return summary(mutants, outcomes, errors)
+
+
+def counts(mutants: list[Mutant], outcomes: dict[Mutant, str]) -> dict[str, Any]:
+    """What a page says of the whole battery: the day, mutants and caught ones by room, survivors with reasons."""
+    rooms = {mutant.room: [outcomes[one] for one in mutants if one.room == mutant.room] for mutant in mutants}
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "mutants": len(mutants),
+        "caught": sum(map(bool, outcomes.values())),
+        "rooms": {room: [len(found), sum(map(bool, found))] for room, found in rooms.items()},
+        "survived": [f"{one.file}: {one.notice} {one.survives}".strip() for one in mutants if not outcomes[one]],
+    }
 
 
 def summary(mutants: list[Mutant], outcomes: dict[Mutant, str], errors: list[str]) -> int:
@@ -229,6 +244,7 @@ def main(words: list[str] | None = None, root: Path = ROOT, folder: Path = Path(
     parser.add_argument("--workers", type=int, default=2, help="how many to run at a time")
     parser.add_argument("--room", default="", help="one room only")
     parser.add_argument("--fresh", action="store_true", help="forget earlier outcomes (build/mutants.jsonl)")
+    parser.add_argument("--result", type=Path, help="where the counts of the whole battery go, with the day")
     asked = parser.parse_args(words)
     mutants = read(folder, asked.room)
     if errors := wrong(mutants, root):
@@ -243,7 +259,7 @@ def main(words: list[str] | None = None, root: Path = ROOT, folder: Path = Path(
     progress = root / "build/mutants.jsonl"
     if asked.fresh:
         progress.unlink(missing_ok=True)
-    return run(mutants, root, asked.workers, progress)
+    return run(mutants, root, asked.workers, progress, None if asked.sample or asked.room else asked.result)
 
 
 if __name__ == "__main__":

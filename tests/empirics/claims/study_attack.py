@@ -3,11 +3,12 @@
 A claim's planted violation (`attack_cases`) is made in a strength that differs from run to run: the same everywhere it
 is the violation; with a trend, or in a corner of the grid, it is right in the mean and wrong where it counts; as
 scatter it is no violation at all, however it is shared between runs. Run as a script it prints the table of
-docs/validation.md; a file keeps what was counted, and the study goes on where it was stopped.
+docs/validation.md; stopped, it goes on.
 
-    python tests/empirics/claims/study_attack.py [tables of each kind, 100] [file.json]
+    python tests/empirics/claims/study_attack.py [tables of each kind, 100]
 """
 
+import hashlib
 import json
 import sys
 import zlib
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import attack_cases
 import numpy as np
+import optimizer_tables
 import xarray as xr
 from attack_cases import LEVELS, PROTOCOLS, D, cases, gas, table_of
 from optimizer_tables import optimizer_table
 
+import empirics.claims
 from empirics.claims import claims
 from empirics.claims.fluctuations import FLUCTUATIONS
 from empirics.claims.potential import RADIUS
@@ -215,18 +219,28 @@ def verdict(case, attack, seed):
     return rows[case.title] if case.title in rows else next(iter(rows.values()))  # V3 names the way it took
 
 
-def study(tables, known):
-    """Count verdicts by form and attack; what is known is not counted again, and more is kept as soon as it is."""
-    kept = Path(known) if known else None
-    found = json.loads(kept.read_text()) if kept and kept.exists() else {}
+def sources():
+    """Hash of what decides the verdicts: claims and attacks."""
+    mine = [Path(module.__file__) for module in (sys.modules[__name__], attack_cases, optimizer_tables)]
+    files = [*sorted(Path(empirics.claims.__file__).parent.glob("*.py")), *mine]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def study(tables):
+    """Count verdicts by form and attack; what is known of the same sources is not counted again.
+
+    build/attacks-HASH.json is what is known: tests, the page and a study that was stopped share it.
+    """
+    kept = Path(__file__).parents[3] / "build" / f"attacks-{sources()}.json"
+    kept.parent.mkdir(exist_ok=True)
+    found = json.loads(kept.read_text()) if kept.exists() else {}
     for case in cases():
         for name, attack in ATTACKS.items():
             key = f"{case.claim} | {case.protocol} | {case.title} | {name}"
             if not concerned(case, attack) or len(found.get(key, [])) >= tables:
                 continue
             found[key] = [verdict(case, attack, seed) for seed in range(tables)]
-            if kept:
-                kept.write_text(json.dumps(found))
+            kept.write_text(json.dumps(found))
     return found
 
 
@@ -243,7 +257,7 @@ def share(found, case, name, word):
 
 def main():
     tables = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    found = study(tables, sys.argv[2] if len(sys.argv) > 2 else "")
+    found = study(tables)
     print(f"Verdicts of {tables} tables of each kind. Columns of violations: how often it disagrees.\n")
     columns = ("planted", "trend", "corner", "3x3, planted")
     print(f"| claim | protocol | form | truth agrees | {' | '.join(columns)} | attacks | wrong |")
