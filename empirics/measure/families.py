@@ -6,6 +6,8 @@ and how much too large it is no number of samples shows. A path that does not fo
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
@@ -105,6 +107,13 @@ def vmf_of_gap(gap: float, d: int) -> tuple[float, float]:
     return log_partition + kappa * mean_gap, kappa
 
 
+@cache
+def _nodes() -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of Gauss and Legendre, found once: that takes longer than an integral."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
+
+
 def _vmf(kappa: float, d: int) -> tuple[float, float]:
     """Logarithm of the integral of exp(kappa (cos - 1)) over the sphere, and the mean of 1 - cos.
 
@@ -116,7 +125,7 @@ def _vmf(kappa: float, d: int) -> tuple[float, float]:
     peak = np.arctan2(np.sqrt(sine_sq), cosine)
     width = 1 / np.sqrt(kappa * cosine + ((m - 1) / sine_sq if m > 1 else 0.0))
     low, high = max(0.0, peak - WIDTHS * width), min(np.pi, peak + WIDTHS * width)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _nodes()
     angle = low + (high - low) / 2 * (nodes + 1)
     gap = 2 * np.sin(angle / 2) ** 2
     exponent = -kappa * gap + (m - 1) * np.log(np.sin(angle))

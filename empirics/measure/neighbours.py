@@ -76,7 +76,8 @@ class Directions:
         with np.errstate(over="ignore"):
             #: Inverse norms, shape (n,); infinite where a row is so small that its norm has none.
             self.inverse = 1 / (largest * self.norms)
-        self.ordinary = bool(np.isfinite(self.inverse).all() and self.inverse.all())
+        # Far from the ends of the floats, so that it can be divided by a scale that is as small as rounding.
+        self.ordinary = bool(((self.inverse > 1e-150) & (self.inverse < 1e150)).all())
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | int) -> FloatArray:
         """Rows at unit norm, in float64."""

@@ -17,7 +17,7 @@ from empirics.claims.curves import estimates
 from empirics.claims.fits import Estimate, fit, mean_of, ratio_of, within_orbits
 from empirics.claims.fluctuations import ENTROPY
 from empirics.claims.guard import judged, shown
-from empirics.claims.maxwell import SPLINE
+from empirics.claims.maxwell import SPLINE, _worst_slope_error
 from empirics.claims.potential import _heat_of_growth, _lowest, _shift
 from empirics.claims.protocol import effective_lr
 from empirics.claims.radius import radius_ratios
@@ -135,6 +135,45 @@ def test_steps_just_inside_the_bounds_are_judged_and_just_outside_are_not():
 def test_fewer_than_fifty_samples_do_not_mix(samples, mixed):
     reason = unmixed(Table.of(runs(effective_sample_size=samples)), on_entropy=False)
     assert ("not mixing" in reason) is not mixed
+
+
+@pytest.mark.parametrize("bad", [1, 2])
+@pytest.mark.parametrize(
+    ("column", "few", "many", "said"),
+    [
+        ("effective_sample_size", 20.0, 1e3, "not mixing"),
+        ("path_entropy", 1.0, 0.0, "path entropies"),
+        ("entropy_bias", np.nan, 0.1, "could not be calibrated in 20%"),
+    ],
+)
+def test_one_run_of_ten_stops_no_verdict_and_two_do(column, few, many, said, bad):
+    known = {"effective_sample_size": 1e3, "path_entropy": 0.0}
+    reason = unmixed(Table.of(runs(**known | {column: np.where(np.arange(10) < bad, few, many)})))
+    assert (said in reason) is bool(reason) is (bad == 2)
+
+
+def test_steps_of_which_no_correction_is_derived_have_to_be_ten_times_smaller():
+    # AdamW on the unit sphere: a unit gradient turns by lr/sigma_i, with sigma_i^2 = tr Cov/d = 1.
+    of = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-3, "radius_sq": 1.0, "grad_variance_unit": 11.0}
+    curvature = np.array([0.0099, 0.0101]) * 2 / 1e-3 * 10
+    state = state_of(runs(dimension=11, **of, laplacian=curvature, temperature=1e-6))[1]
+    assert state.eta_eff == pytest.approx(np.full(5, 1e-3))
+    assert state.within.tolist() == [True, False] * 5
+
+
+def test_adam_s_norm_is_pushed_by_all_weights_and_not_by_the_directions_alone():
+    # r^2 = lr N/(2 wd) to leading order, with N weights.
+    of = {"optimizer": "adamw", "momentum": 0.9, "lr": 1e-5, "weight_decay": 1e-3, "radius_sq": 0.5 * 1e-5 / 1e-3}
+    data = runs(dimension=11, **of, grad_variance_unit=11.0)
+    one, forty = (radius_ratios(Table.of(data.assign_attrs(weights=count)))[1] for count in (11, 44))
+    assert one == pytest.approx(4 * forty)
+    assert one == pytest.approx(np.full(10, 1 / 11), rel=0.01)
+
+
+def test_the_largest_error_of_the_maxwell_relation_is_that_of_the_local_slopes():
+    u, v = (z.ravel() for z in np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-2, 2, 5)))
+    # s = 2 v + 0.1 u v + 0.05 v^2: the slope in v is 2 + 0.1 u + 0.1 v, at most 0.3 off.
+    assert _worst_slope_error(u, v, 2 * v + 0.1 * u * v + 0.05 * v**2, 2.0) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(("lag", "path"), [(1.0, True), (2.0, False)])

@@ -6,7 +6,7 @@ import xarray as xr
 from gas_chain import chain
 from gas_states import harmonic, inhomogeneous, modes, state_table
 
-from empirics.claims import Table, compare
+from empirics.claims import Table, claims, compare, tables_of
 from empirics.claims.adiabat import FIXED_ELR, FIXED_LR
 from empirics.claims.curves import FEWEST_LEVELS
 from empirics.claims.fluctuations import ENTROPY, FLUCTUATIONS
@@ -183,6 +183,18 @@ def test_power_for_a_temperature_off_by_a_tenth(seeds):
         assert off[title]["disagrees"] >= 0.95 * seeds, off
         assert truth[title]["agrees"] >= 0.9 * seeds, truth
         assert truth[title]["disagrees"] <= 0.05 * seeds, truth
+
+
+def test_a_floor_of_the_loss_is_no_heat():
+    def judged_by_heat(data):
+        ((table, found),) = tables_of(data, [claims()[name] for name in ("V2", "V4", "V5")])
+        return {row.title: row for claim in found for row in claim.verdicts(table)}
+
+    table = state_table(np.random.default_rng(14), d=20, levels=(7, 4))
+    plain, raised = (judged_by_heat(table.assign(loss=table["loss"] + floor)) for floor in (0.0, 0.7))
+    for title in (DIRECTIONS, ENTROPY, FLUCTUATIONS, FIXED_LR):
+        assert raised[title].verdict == plain[title].verdict == "agrees", raised[title]
+        assert raised[title].measured == pytest.approx(plain[title].measured, abs=0.01)
 
 
 def test_no_verdict_on_the_entropy_stands_on_a_path_entropy():

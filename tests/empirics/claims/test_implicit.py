@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from well_table import HESSIAN, NOISE, RATES, moves, well_table
 
-from empirics.claims import compare
-from empirics.claims.edge import EDGE
-from empirics.claims.implicit import ENERGY, ENTROPY, FLUCTUATIONS, FORMS, SHAPE, THERMOMETER
+from empirics.claims import Table, compare
+from empirics.claims.edge import EDGE, StochasticEdge
+from empirics.claims.implicit import ENERGY, ENTROPY, FLUCTUATIONS, FORMS, SHAPE, THERMOMETER, ImplicitPotential
 from empirics.training.well import harmonic
 
 EVERY = (SHAPE, *FORMS, ENTROPY)
@@ -17,19 +17,32 @@ def truth():
     return well_table()
 
 
+@pytest.fixture(scope="module")
+def nearly(truth):
+    """The truth with moments that are 2 % too large, so that measurement and prediction are told apart in words."""
+    return truth.assign({name: 1.02 * truth[name] for name in ("loss_variance", "grad_mean_sq_unit")})
+
+
 def words(table, claim="V10"):
     return {row.title: row.verdict for row in compare(table) if row.claim == claim}
 
 
-def test_the_gas_in_its_own_potential_agrees_where_the_gibbs_law_of_the_loss_does_not(truth):
-    verdicts = compare(truth)
+def test_the_gas_in_its_own_potential_agrees_where_the_gibbs_law_of_the_loss_does_not(nearly):
+    verdicts = compare(nearly)
     rows = {(row.claim, row.title): row for row in verdicts}
     assert {title: rows["V10", title].verdict for title in EVERY} == dict.fromkeys(EVERY, "agrees")
     (gibbs,) = (row for row in verdicts if row.claim == "V5" and row.title.startswith("Fluctuations"))
     (thermometer,) = (row for row in verdicts if row.claim == "V6" and row.derivation == "configurational-temperature")
     assert (gibbs.verdict, thermometer.verdict) == ("disagrees", "disagrees")
     said = [note for note in verdicts.notes if "noise has a shape of its own" in note]
-    assert [note[:2] for note in said] == ["V5", "V6"]
+    heat = nearly["harmonic_temperature"]
+    measured = {
+        "fluctuations": nearly["loss_variance"] / (3 * heat**2),
+        "thermometer": nearly["grad_mean_sq_unit"] / (heat * nearly["harmonic_laplacian"]),
+    }
+    for note, claim, (name, values) in zip(said, ("V5", "V6"), measured.items(), strict=True):
+        assert note.startswith(claim)
+        assert f" = {nearly[f'harmonic_{name}'].mean():.3g}, and {values.mean():.3g} was measured" in note
     # Energy and entropy are those of any harmonic well: they test nothing else.
     assert {title for title in EVERY if rows["V10", title].primary} == {SHAPE, FLUCTUATIONS, THERMOMETER}
     # What it is derived from is what a user reads as its kind.
@@ -49,6 +62,17 @@ def test_a_wrong_hessian_or_noise_is_seen(planted, seen):
     found = words(wrong)
     assert {title for title in found if found[title] == "disagrees"} == seen
     assert not any("shape of its own" in note for note in compare(wrong).notes)
+
+
+def test_the_figures_show_prediction_and_measurement(nearly):
+    table, heat = Table.of(nearly.assign_attrs(protocol="fixed-sphere")), nearly["harmonic_temperature"].values
+    (plot,) = ImplicitPotential().exhibits(table)
+    predicted, measured = nearly["harmonic_fluctuations"].values, nearly["loss_variance"].values / (3 * heat**2)
+    np.testing.assert_allclose([plot.series[0].x, plot.series[0].y], [predicted, measured])
+    assert f"Var L/(R T²): {predicted.mean():.3g} predicted, {measured.mean():.3g} measured" in plot.message
+    (plot,) = StochasticEdge().exhibits(table)
+    np.testing.assert_allclose(plot.series[0].y, nearly["batch_sharpness"] * nearly["effective_lr"] / 2)
+    np.testing.assert_allclose(plot.series[1].y, nearly["grad_mean_sq"] / nearly["grad_sq"])
 
 
 def test_of_some_of_the_directions_only_the_covariance_is_judged(truth):

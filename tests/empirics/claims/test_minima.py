@@ -8,7 +8,9 @@ from gas_states import state_table
 from empirics.claims import claims, tables_of, trajectory
 from empirics.claims.exhibit import Map, Plot, Rows
 from empirics.claims.minima import minima
+from empirics.claims.potential import _ranks
 from empirics.claims.state import StateVariables
+from thermo_theory import vmf
 
 
 def table_of(data):
@@ -22,12 +24,17 @@ def gas(protocol="fixed-lr", **options):
 
 @pytest.mark.parametrize("protocol", ["fixed-lr", "fixed-elr"])
 def test_minima_are_those_of_loops_over_all_pairs_of_states(protocol):
-    table, _ = gas(protocol, levels=(6, 4))
+    table, claims = gas(protocol, levels=(6, 4))
     found, data = minima(table), table.data.isel(run=StateVariables.of(table).within)
     rate = data["lr" if protocol == "fixed-lr" else "effective_lr"].values
     heat, gas_constant = StateVariables.of(table).temperature, 19 / 2
     assert found.whole.missed.shape == (4, len(np.unique(rate)))
     assert len(heat) == found.whole.missed.size > 16
+    whole, directions, *_, shown = claims["V2"].exhibits(table)
+    for one, least in ((whole, found.whole), (directions, found.directions)):
+        assert f" {np.nanmax(least.missed):.2g} R T at most (median {np.nanmedian(least.missed):.2g})" in one.message
+    assert np.nanmax(found.directions.missed) > 2 * np.nanmean(found.directions.missed) > 0
+    ranks, rows = _ranks(table, StateVariables.of(table)), {one[:2]: one[2:5] for one in shown.rows}
     for i in range(len(heat)):
         values = {"whole": [], "directions": [], "radius": []}
         for k in range(len(heat)):
@@ -47,6 +54,10 @@ def test_minima_are_those_of_loops_over_all_pairs_of_states(protocol):
             assert found.rows[to_row] == data["weight_decay"].values[k]
             assert found.columns[to_column] == pytest.approx(rate[k])
             assert least.missed[row, column] == pytest.approx((each[i] - each[k]) / (gas_constant * heat[i]), abs=1e-9)
+        k = int(np.argmin(values["whole"]))
+        to = (rate[k], data["weight_decay"].values[k], found.whole.missed[row, column])
+        assert rows[found.columns[column], found.rows[row]] == pytest.approx(to)
+        assert ranks[i] == np.sum(np.array(values["whole"]) < values["whole"][i])
 
 
 def test_a_gas_without_scatter_minimises_its_own_potential():
@@ -97,6 +108,8 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     (plot,) = claims["V1"].exhibits(table)
     formula = next(verdict for verdict in claims["V1"].verdicts(table) if verdict.kind == "physics")
     assert plot.series[0].y.mean() == pytest.approx(formula.measured)
+    lr, decay, squared, grad = (table.data[n].values for n in ("lr", "weight_decay", "radius_sq", "grad_sq"))
+    np.testing.assert_allclose(plot.series[1].y, decay * (2 - lr * decay) * squared / (lr * grad))
     (plot,) = claims["V6"].exhibits(table)
     gibbs, balance = claims["V6"].verdicts(table)
     # The verdict is on a ratio of means, the figure shows the runs' own ratios: their scatter is a few per mille.
@@ -105,6 +118,7 @@ def test_the_figures_of_a_claim_are_what_it_judges():
     (verdict,) = claims["V4"].verdicts(table)
     assert all(one.line and (one.error >= 0).all() for one in plot.series)
     assert (plot.series[0].y - plot.series[1].y).mean() == pytest.approx(verdict.measured)
+    assert plot.series[0].y.mean() == pytest.approx(verdict.details["slope of S/R"])
 
 
 def test_fluctuations_far_above_the_other_ways_get_a_logarithmic_axis_and_say_what_is_not_on_it():
@@ -115,6 +129,7 @@ def test_fluctuations_far_above_the_other_ways_get_a_logarithmic_axis_and_say_wh
     assert [one.line for one in plain.series] == [True, True, False, True]
     assert [one.error is not None for one in plain.series] == [True, True, False, True]
     energy, *others = (one for one in plain.series if one.line)
+    np.testing.assert_allclose(energy.y, vmf.heat_capacity(d=20, T=energy.x) / (19 / 2), rtol=0.02)
     for one in others:  # of the exact gas the three ways are one number
         assert np.mean(np.abs(one.y - energy.y) <= one.error + energy.error) > 0.9
     wild = table.data["loss_variance"] * 100

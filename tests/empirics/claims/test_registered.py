@@ -46,7 +46,9 @@ def test_a_run_records_hashes_before_it_trains(runs):
         "claims_sha256",
         "code_sha256",
     }
-    assert found["margins"]["V1 slope_margin"] == RadiusLaw.slope_margin
+    # 5 % for all but two: volumes add as exactly as norms are in balance, and V8's slope is one of log(p V/(R T)).
+    narrower = {name: margin for name, margin in found["margins"].items() if margin != 0.05}
+    assert narrower == {"V7 volume_margin": 0.02, "V8 slope_margin": 0.025}
     assert {key.split()[0] for key in found["margins"]} == {claim.name for claim in empirics.claims.CLAIMS}
     home = Path(registered.__file__).parents[2]
     if (home / ".git").exists():

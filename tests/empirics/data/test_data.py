@@ -15,7 +15,7 @@ from tiny import TINY, tiny
 import empirics
 from empirics import cli
 from empirics.data import DATASETS
-from empirics.data.dataset import DataError
+from empirics.data.dataset import DataError, most_unpacked
 from empirics.data.loading import load
 from empirics.data.table import Data
 from empirics.data.text import library_sources
@@ -29,6 +29,8 @@ def test_a_folder_a_split_and_a_tar_file_are_the_same_data(tmp_path):
     write_images(tmp_path / "split" / "train")
     (tmp_path / "split" / "extra" / "cat").mkdir(parents=True)  # not looked at
     (plain / "cat" / "notes.txt").write_text("not an image")
+    (plain / "cat" / "._000.png").write_text("not one either, as some systems add them")
+    (plain / "eel" / "003.png").rename(plain / "eel" / "003.PNG")
     found = [
         DATASETS.get("images")(str(path))
         for path in (
@@ -175,6 +177,17 @@ def test_a_header_overwritten_in_the_middle_is_not_taken_for_the_end(tmp_path):
         DATASETS.get("images")(str(path))
 
 
+def test_an_image_that_is_there_twice_and_a_file_that_unpacks_to_far_too_much_are_refused(tmp_path):
+    folder = write_images(tmp_path / "images")
+    path = packed(folder, tmp_path / "a.tar", "w")
+    with tarfile.open(path, "a") as tar:
+        tar.add(folder / "cat" / "000.png", arcname="./cat/000.png")
+    with pytest.raises(DataError, match=r"cat/000\.png is there twice"):
+        DATASETS.get("images")(str(path))
+    # 256 MiB, or a hundred times the size of the file.
+    assert [most_unpacked(size) for size in (1, 3 << 20)] == [256 << 20, 300 << 20]
+
+
 def test_a_path_that_is_not_there_or_is_no_tar_file(tmp_path):
     for path, said in [(tmp_path / "nowhere", "no such folder"), (tmp_path / "a.tar", "no folder or intact tar file")]:
         (tmp_path / "a.tar").write_text("no")
@@ -224,6 +237,12 @@ def test_permutations_form_a_group_that_is_not_commutative():
     assert 0.2 < (product == product.T).mean() < 0.25  # 5 conjugacy classes of 24 elements: 5/24
 
 
+@pytest.mark.parametrize("table", [{"letters": 3}, {"modulus": 5}, {"context": 3, "samples": 500}])
+def test_tokens_have_a_mean_square_of_one(table):
+    name = {"letters": "permutations", "modulus": "modular-addition", "context": "library-text"}[next(iter(table))]
+    assert np.square(load(Data(name, **table)).inputs).mean() == pytest.approx(1)
+
+
 def test_text_is_that_of_the_standard_library():
     data = load(Data("library-text", context=5, samples=3000))
     letters = np.array(data.class_names)
@@ -254,6 +273,7 @@ def test_arrays_of_the_user_s(tmp_path):
     assert data.shape == (2, 3)
     assert data.classes == 3
     np.testing.assert_array_equal(data.inputs, inputs.reshape(9, 6))
+    assert DATASETS.get("arrays")(saved(tmp_path / "a.npz", inputs=inputs[:, 0], labels=labels)).shape == ()
     wrong = [
         ({"inputs": inputs}, "no array 'labels'"),
         ({"inputs": inputs, "labels": labels[:8]}, "must be integers, (9,)"),
@@ -262,6 +282,7 @@ def test_arrays_of_the_user_s(tmp_path):
         ({"inputs": inputs, "labels": labels - 1}, "label -1 is negative"),
         ({"inputs": np.where(np.arange(9)[:, None, None] == 4, np.nan, inputs), "labels": labels}, "sample 4 is not"),
         ({"inputs": inputs.astype(str), "labels": labels}, "must be numbers"),
+        ({"inputs": inputs, "labels": labels.astype(object)}, "an array of Python objects"),
     ]
     for arrays, said in wrong:
         with pytest.raises(DataError) as caught:
@@ -296,8 +317,10 @@ def test_fewer_classes_and_samples():
     np.testing.assert_array_equal(some.inputs[some.labels == 0], whole.inputs[whole.labels == 7][:86])
     with pytest.raises(DataError, match=r"no class '10' in 'digits' \(there are 0, 1"):
         load(Data("digits", classes=["1", "10"]))
-    with pytest.raises(DataError, match="samples = 5000: must be 10 to 1797"):
-        load(Data("digits", samples=5000))
+    for count in (9, 1798):
+        with pytest.raises(DataError, match=f"samples = {count}: must be 10 to 1797"):
+            load(Data("digits", samples=count))
+    assert sorted(load(Data("digits", samples=10)).labels) == list(range(10))
 
 
 def test_classes_are_merged_into_groups():
@@ -363,6 +386,7 @@ WRONG = [
     ({"name": "digits", "label_noise": 1.5}, "[data] label_noise = 1.5"),
     ({"name": "digits", "fresh_noise": True}, "[data] fresh_noise"),
     ({"name": "modular-addition", "modulus": 1}, "[data] modulus = 1"),
+    ({"name": "permutations", "letters": 6}, "[data] letters = 6"),
 ]
 
 

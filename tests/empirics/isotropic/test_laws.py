@@ -11,6 +11,7 @@ import empirics
 from empirics import isotropic
 from empirics.isotropic.loop import GasTrainer
 from empirics.isotropic.summary import MEANS
+from empirics.measure import entropy_bias, sphere_entropy
 from thermo_theory import vmf
 
 
@@ -51,17 +52,21 @@ LARGE = {"dimension": 4, "lr": [1.0], "weight_decay": [0.4], "steps": 40_000, "b
 
 @pytest.mark.parametrize("vectors", [False, True])
 def test_large_steps_are_in_balance(vectors):
-    data = moments(**LARGE, seeds=range(4), vectors=vectors).dataset
+    data = moments(**LARGE | {"lr": [1.0, 3.75]}, seeds=range(4), vectors=vectors).dataset  # lr wd of 0.4 and 1.5
     np.testing.assert_allclose(data["balance"], 1, atol=2e-3)
 
 
 def test_both_ways_agree_in_everything_at_large_steps():
-    both = [moments(**LARGE, seeds=range(8), vectors=vectors).dataset for vectors in (False, True)]
+    both = [moments(**LARGE, seeds=range(8), vectors=vectors) for vectors in (False, True)]
     names = [*MEANS, "temperature", "rotation", "laplacian", "loss_variance", "radius_sq_variance", "entropy"]
+    names += ["balance", "balance_error", "radius_drift_error", "entropy_sphere_error", "effective_sample_size"]
     for name in names:
-        one, other = (data[name].values for data in both)
+        one, other = (runs.dataset[name].values for runs in both)
         error = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 8)
         assert abs(one.mean() - other.mean()) <= 6 * error + 1e-11 * abs(one.mean()), name
+    for runs in both:
+        blocks = runs.tree["blocks"]["balance"].transpose("run", ...).values
+        np.testing.assert_allclose(runs.dataset["balance_error"], stats.sem(blocks, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -154,10 +159,16 @@ def test_volume_hardly_fluctuates():
 
 
 def test_a_run_does_not_depend_on_the_others():
-    whole = isotropic.simulate(dimension=3, steps=2000, lr=[0.02, 0.05, 0.1], weight_decay=[0.01, 0.05]).dataset
-    alone = isotropic.simulate(dimension=3, steps=2000, lr=[0.05], weight_decay=[0.05]).dataset
-    for name in ("radius_sq", "loss", "entropy", "rotation"):
-        assert whole[name].values[3] == alone[name].values[0]
+    rates = {
+        "lr": [0.02, 0.05, 0.1],
+        "weight_decay": [0.01, 0.05],
+        "seeds": range(6),
+    }  # more runs than lanes of a group
+    whole = isotropic.simulate(dimension=3, steps=2000, **rates).dataset
+    for number, seed in ((3, 0), (33, 5)):
+        alone = isotropic.simulate(dimension=3, steps=2000, lr=[0.05], weight_decay=[0.05], seeds=[seed]).dataset
+        for name in ("radius_sq", "loss", "entropy", "rotation"):
+            assert whole[name].values[number] == alone[name].values[0]
 
 
 def test_the_cut_into_shards_does_not_matter():
@@ -172,6 +183,9 @@ def test_full_vectors_do_not_depend_on_the_others_either():
     alone = isotropic.simulate(dimension=5, steps=500, optimizer="adamw", lr=[0.05], weight_decay=[0.01])
     for name in ("radius_sq", "loss", "rotation"):
         assert whole.dataset[name].values[1] == alone.dataset[name].values[0]
+    # An eps as large as the gradients shortens the steps.
+    short = isotropic.simulate(dimension=5, steps=500, optimizer="adamw", lr=[0.05], weight_decay=[0.01], eps=10.0)
+    assert short.dataset["rotation"].item() < 0.5 * alone.dataset["rotation"].item()
 
 
 def test_runs_that_diverge_are_named_and_the_others_go_on():
@@ -188,10 +202,11 @@ def test_runs_that_diverge_are_named_and_the_others_go_on():
     assert "effective_lr = 0.5" in later["reason"].item()
 
 
-def test_trace_starts_at_the_start():
-    runs = isotropic.simulate(
-        dimension=50, steps=4000, burn_in=4000, lr=[0.1], weight_decay=[0.05], initial_radius={"stationary": [0.2, 5.0]}
-    )
+@pytest.mark.parametrize("vectors", [False, True])
+def test_trace_starts_at_the_start(vectors):
+    far = {"dimension": 50, "lr": [0.1], "weight_decay": [0.05], "initial_radius": {"stationary": [0.2, 5.0]}}
+    assert np.sign(isotropic.simulate(steps=400, **far).dataset["radius_drift"]).values.tolist() == [1, -1]
+    runs = isotropic.simulate(steps=4000, burn_in=4000, vectors=vectors, **far)
     trace, data = runs.tree["trace"], runs.dataset
     assert trace["step"].values[0] == 0
     assert np.allclose(np.exp(2 * trace["log_radius"]), trace["radius_sq"], rtol=1e-12)
@@ -252,9 +267,17 @@ def test_results_are_labelled():
 
 
 def test_nearest_neighbours_where_there_is_no_symmetry():
-    runs = isotropic.simulate(dimension=3, steps=20_000, snapshots=200, axis=10.0, lr=[0.05], weight_decay=[0.05])
-    assert "nearest neighbour" in runs.dataset.attrs["entropy_method"]
-    assert np.isfinite(runs.dataset["entropy"]).all()
+    settings = {"dimension": 3, "snapshots": 200, "axis": 10.0, "lr": [0.05], "weight_decay": [0.05]}
+    for steps in (20_000, 400):  # snapshots that are apart, and a path
+        runs = isotropic.simulate(steps=steps, keep_snapshots=True, **settings)
+        found, kept = runs.dataset.isel(run=0), runs.tree["snapshots"]["weights"].values[0]
+        assert "nearest neighbour" in runs.dataset.attrs["entropy_method"]
+        expected = sphere_entropy(kept, theiler=0)
+        bias = entropy_bias(kept, (3,), 2, expected.effective_sample_size)
+        assert (found["entropy_bias"].item(), found["entropy_bias_error"].item()) == pytest.approx(bias, nan_ok=True)
+        assert found["entropy_sphere"] == pytest.approx(expected.value)
+        assert found["neighbour_lag"] == np.median(np.abs(expected.lags))
+        assert found["path_entropy"] == expected.path_entropy == (steps == 400)
 
 
 def test_the_error_of_a_neighbour_entropy_is_its_scatter_or_a_little_more():

@@ -12,8 +12,8 @@ D = 50
 START = {"lr": 0.05, "weight_decay": 0.05}
 
 
-def along(name, points=41, factor=3.0):
-    return path(name, **START, factor=factor, points=points, dimension=D)
+def along(name, points=41, factor=3.0, sigma=1.0):
+    return path(name, **START, factor=factor, points=points, dimension=D, sigma=sigma)
 
 
 def test_what_each_path_holds():
@@ -29,16 +29,22 @@ def test_what_each_path_holds():
     assert adiabat.lr[-1] / adiabat.lr[0] > 1.05  # the gas is warm: at T to 0 it would be 1
 
 
-@pytest.mark.parametrize("name", PATHS)
-def test_slow_processes_gain_the_difference_of_stationary_entropies(name):
-    route = along(name)
-    out = follow(route, dimension=D, steps=250, copies=1024)
-    predicted = np.diff(stationary_entropy(route, dimension=D)[[0, -1]])[0]
+@pytest.mark.parametrize(("name", "sigma"), [*zip(PATHS, (1.0, 2.0, 0.5, 2.0), strict=True)])
+def test_slow_processes_gain_the_difference_of_stationary_entropies(name, sigma):
+    route = along(name, sigma=sigma)
+    out = follow(route, dimension=D, steps=250, copies=1024, sigma=sigma)
+    predicted = np.diff(stationary_entropy(route, dimension=D, sigma=sigma)[[0, -1]])[0]
     gained = float(out["entropy"][-1] - out["entropy"][0])
     error = float(np.hypot(out["entropy_error"][-1], out["entropy_error"][0]))
     assert abs(gained - predicted) < 4 * error + 0.1, (gained, predicted, error)
     assert error < 0.6
-    assert float(out["entropy_produced"][-1]) < 1.5 + 4 * error
+    assert abs(float(out["entropy_produced"][-1])) < 1.5 + 4 * error
+    for known, values in {"lr": route.lr, "weight_decay": route.weight_decay, "step": 250 * np.arange(41)}.items():
+        np.testing.assert_array_equal(out[known], values)
+    heat = FixedLR.temperature(eta=route.lr, lam=route.weight_decay, sigma=sigma, d=D)
+    np.testing.assert_allclose(out["temperature"], heat, rtol=0.05)
+    np.testing.assert_allclose(out["loss"], vmf.energy(d=D, T=out["temperature"].values), rtol=0.1)
+    np.testing.assert_allclose(out["radius_sq"], np.exp(2 * out["log_radius"]), rtol=0.02)
 
 
 def test_the_stationary_entropy_has_the_correction_for_steps_of_finite_size():

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_neighbouring_identities_give_independent_streams():
         GasRun(lr=0.1, weight_decay=0.01 + 1e-12 * i, seed=1, protocol="fixed-lr", optimizer="sgd") for i in range(32)
     ]
     words = np.array([np.frombuffer(identity(run, 3), dtype=">u8") for run in runs], dtype=np.uint64)
+    others = [("start", 2.0), ("seed", 2), ("lr", 0.2), ("protocol", "fixed-elr"), ("optimizer", "adamw")]
+    changed = [dataclasses.replace(runs[0], **{name: value}) for name, value in others]
+    assert len({identity(run, 3) for run in changed} | {identity(runs[0], d) for d in (3, 4)}) == 7
     out = np.empty((5000, 2, LANES))
     kernels.draw(np.ascontiguousarray(words.T).ravel(), 5000, 1, out)
     across = np.corrcoef(out[:, 0].T) - np.eye(LANES)

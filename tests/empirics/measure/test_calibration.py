@@ -82,3 +82,5 @@ def test_where_the_law_cannot_be_made_there_is_no_number(spread, rows, samples):
     x, _ = on_sphere(tangent_gas(rng, rows, spread, 0))
     x = x * rng.choice([-1, 1], (rows, 1)) if spread[0] > 1 else x  # all over the sphere
     assert np.isnan(entropy_bias(x, (len(spread) + 1,), len(spread), samples)).all()
+    if samples == 79.0:  # of which four per direction would be enough
+        assert np.isfinite(entropy_bias(x, (21,), 20, 80.0)).all()

@@ -1,8 +1,9 @@
 """Entropies of samples that are correlated in time: their intervals, and what counts as a path."""
 
 import numpy as np
+import pytest
 
-from empirics.measure import sphere_entropy
+from empirics.measure import product_entropies, snapshot_entropies, sphere_entropy
 
 
 def chain(rng, rows, d, time, temperature):
@@ -32,6 +33,7 @@ def test_the_normal_law_of_correlated_samples_counts_the_independent_ones():
     exact = (d - 1) / 2 * np.log(2 * np.pi * np.e * temperature)
     assert abs(values.mean() - exact) < 3 * values.std(ddof=1) / np.sqrt(20)
     assert 0.8 < half_widths(found) < 3
+    assert half_widths([sphere_entropy(chain(rng, 400, d, 2, temperature), method="vmf") for _ in range(15)]) > 0.7
 
 
 def test_intervals_of_the_normal_law_from_few_samples_are_as_wide_as_their_scatter():
@@ -47,3 +49,22 @@ def test_neighbours_within_the_correlation_time_make_a_path_though_they_are_not_
     found = sphere_entropy(rows, theiler=0)
     assert np.median(np.abs(found.lags)) > 1.5
     assert found.path_entropy
+    # What is forgotten to a fourth from row to row is a path all the same, if there are directions enough.
+    assert sphere_entropy(chain(rng, 100, 1500, 0.7, 1e-4), theiler=0).path_entropy
+
+
+def test_a_run_on_two_spheres_has_the_entropy_of_its_directions_and_of_their_lengths():
+    rng = np.random.default_rng(26)
+    one, two = (rng.lognormal(mean, 0.5, (300, 1)) * chain(rng, 300, d, 20, 1e-2) for mean, d in ((1.0, 5), (0.0, 4)))
+    x = np.c_[one, two]
+    found, lags = snapshot_entropies(x, (5, 4), (4, 3))
+    plain, apart = product_entropies(x, (5, 4), 7)
+    lengths = sum(
+        m * np.log(np.linalg.norm(part, axis=1) / np.linalg.norm(x, axis=1)) for part, m in ((one, 4), (two, 3))
+    )
+    assert found["entropy_lengths"] == pytest.approx(lengths.mean())
+    assert found["entropy_sphere"] == pytest.approx(plain.value + lengths.mean())
+    assert found["entropy_sphere_theiler"] == pytest.approx(apart.value + lengths.mean())
+    assert apart.value - plain.value > 1
+    assert found["neighbour_lag"] == np.median(np.abs(lags)) < np.mean(np.abs(lags)) - 0.4
+    assert found["effective_sample_size"] == plain.effective_sample_size

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from empirics.measure import furthest_difference, mean_difference, pooled_difference
+from empirics.measure import MeanDifference, furthest_difference, mean_difference, pooled_difference
 
 
 def test_against_scipys_welch_test():
@@ -28,6 +28,12 @@ def test_intervals_cover_95_per_cent_and_the_furthest_of_five_does_too():
     # Binomial, 600 rounds at 0.95: a standard error of 0.009.
     assert abs(pooled_hits / rounds - 0.95) < 0.03
     assert abs(all_hits / rounds - 0.95) < 0.03
+
+
+def test_differences_of_unequal_precision_count_the_same_in_the_mean():
+    found = pooled_difference([MeanDifference(0.0, 1.0, 4), MeanDifference(2.0, 3.0, 10)])
+    # Satterthwaite: (1 + 9)^2 over 1/4 + 81/10.
+    assert (found.value, found.error, found.freedom) == pytest.approx((1.0, 10**0.5 / 2, 100 / 8.35))
 
 
 def test_the_furthest_is_the_one_that_reaches_furthest_not_the_largest():

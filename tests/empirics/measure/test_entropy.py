@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import study_entropy as study
 from scipy.integrate import quad
+from scipy.interpolate import PchipInterpolator
 from scipy.spatial.distance import cdist
 from scipy.special import digamma, gammaln
-from scipy.stats import special_ortho_group, vonmises_fisher
+from scipy.stats import sem, special_ortho_group, vonmises_fisher
+from scipy.stats import t as student
 
 from benchmarks import neighbours as bench
 from empirics.measure import (
@@ -51,6 +53,14 @@ def test_equal_to_brute_force(k, theiler):
     found = sphere_entropy(x, k=k, theiler=theiler)
     assert found.value == pytest.approx(value, rel=1e-10)
     assert (found.lags == lags).all()
+
+
+def test_the_interval_is_that_of_the_jackknife():
+    x = np.random.default_rng(24).standard_normal((60, 5))
+    found = sphere_entropy(x, k=2, theiler=0)
+    less = [brute_force(np.delete(x, i, axis=0), k=2)[0] for i in range(60)]
+    error = 59 * np.std(less, ddof=1) / np.sqrt(found.effective_sample_size)
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((1.959964 * error,) * 2, rel=1e-6)
 
 
 def test_product_of_spheres_against_exact_values_and_flat_directions_count_not():
@@ -172,12 +182,6 @@ def test_rotation_and_scale_leave_it_alone(method):
     if method != "gaussian":  # which corrects by the autocorrelation
         assert shuffled.value == pytest.approx(plain.value, rel=1e-9)
     assert (shuffled.lags == (np.argsort(order)[order + plain.lags[order]] - np.arange(200))).all()
-
-
-def test_norms_at_the_ends_of_the_floats_are_no_matter():
-    x = np.c_[np.ones(50), 0.1 * np.random.default_rng(13).standard_normal((50, 5))]
-    for scale in (1e-300, 1e300):
-        assert sphere_entropy(scale * x).value == pytest.approx(sphere_entropy(x).value, rel=1e-12)
 
 
 @pytest.mark.parametrize(("d", "kappa"), [(2, 3.0), (3, 0.5), (3, 20.0), (6, 10.0)])
@@ -360,6 +364,21 @@ def test_intervals_of_the_integration_cover():
         by_replicates += found.low[-1] <= exact <= found.high[-1]
     assert 88 <= inside <= 99
     assert 88 <= by_replicates <= 99
+
+
+def test_replicates_are_integrated_one_by_one_and_another_interpolation_is_told_apart():
+    T = np.geomspace(1e-3, 1e-2, 5)
+    U = 50 * T * (1 + 0.05 * np.random.default_rng(28).standard_normal((3, 5)))
+    each = [entropy_by_integration(T, one) for one in U]
+    last = np.array([one.value[-1] for one in each])
+    found = entropy_by_integration(np.broadcast_to(T, (3, 5)), U)
+    expected = (last.mean(), *student.interval(0.95, 2, last.mean(), sem(last)))
+    assert (found.value[-1], found.low[-1], found.high[-1]) == pytest.approx(expected)
+    heat, loss = (PchipInterpolator(np.log(T), values) for values in (T, U[0]))
+    monotone = quad(lambda s: loss(s, 1) / heat(s), *np.log(T[[0, -1]]), points=np.log(T[1:-1]), limit=200)[0]
+    assert each[0].interpolation[-1] == pytest.approx(abs(monotone - last[0]), rel=1e-4)
+    copies = entropy_by_integration([T, T], [U[0], U[0] + 7])
+    np.testing.assert_allclose(copies.interpolation, each[0].interpolation, atol=1e-9)
 
 
 def test_an_error_of_the_temperature_counts():

@@ -44,10 +44,6 @@ def test_it_is_the_mean_over_all_halves():
     assert gradient_noise(g).mean_sq == pytest.approx(np.mean(halves))
 
 
-def test_no_noise_is_an_infinite_ratio():
-    assert gradient_noise(np.ones((3, 2))).snr == np.inf
-
-
 def test_covariance_product_is_numpy_s():
     g = np.random.default_rng(3).standard_normal((7, 5))
     v = np.arange(5.0)
@@ -139,6 +135,8 @@ def test_hessian_noise_against_the_trace():
     found = hessian_noise(lambda v: hessian @ v, first, second)
     assert abs(found.value - np.trace(hessian @ np.diag(scales**2))) < 4 * found.error < 0.2 * found.value
     assert np.isnan(hessian_noise(lambda v: v, first[:1], second[:1]).error)
+    two = hessian_noise(lambda v: v, np.diag([2.0, 4.0]), np.zeros((2, 2)))  # of the forms 2 and 8
+    assert (two.value, two.error) == pytest.approx((5.0, 3.0))
 
 
 def test_configurational_temperature_of_a_gibbs_law():
@@ -163,12 +161,6 @@ def test_error_of_the_configurational_temperature_is_its_scatter():
         for _ in range(400)
     ]
     assert np.mean([one.error for one in found]) == pytest.approx(np.std([one.value for one in found]), rel=0.15)
-
-
-def test_samples_worth_a_quarter_double_the_error():
-    squares, laplacians = np.random.default_rng(21).uniform(1, 2, (2, 50))
-    one, four = (configurational_temperature(squares, laplacians, time=time).error for time in (1.0, 4.0))
-    assert four == pytest.approx(2 * one)
 
 
 @pytest.mark.parametrize("angle", [1e-9, 1e-4, 0.3, 1.6, 3.0, np.pi])

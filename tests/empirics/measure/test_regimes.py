@@ -5,19 +5,19 @@ import pytest
 from scipy import stats
 
 from empirics.measure import decay_exponent, regime
-from empirics.measure.regimes import FALLING, FITTED_ACCURACY, FITTED_LOSS
 
 STEP = np.linspace(4_200, 40_000, 180)
 
 
-def course(rng, power, level=1.0, scatter=0.1, accuracy=1.0, loss=1e-3):
-    """A run whose noise falls as a power of the step, with lognormal scatter."""
+def course(rng, power, level=1.0, scatter=0.1, accuracy=0.9995, loss=1e-3):
+    """A run whose noise falls as a power of the step, with lognormal scatter; loss and accuracy go up and down."""
+    swing = np.resize([-1, 1], len(STEP))
     noise = level * (STEP / STEP[0]) ** -power * np.exp(scatter * rng.standard_normal(len(STEP)))
     return {
         "step": STEP,
         "noise": noise,
-        "loss": np.full(len(STEP), loss),
-        "accuracy": np.full(len(STEP), accuracy),
+        "loss": loss * (1 + 0.1 * swing),
+        "accuracy": accuracy + 5e-4 * swing,
         "classes": 10,
     }
 
@@ -45,15 +45,25 @@ def test_noise_that_vanishes_with_the_loss_interpolates_whatever_the_status(stat
     assert labels.count("interpolating") >= 49
 
 
-def test_each_condition_of_interpolating_is_needed():
+def test_each_condition_of_interpolating_is_needed_just_so_far():
     rng = np.random.default_rng(4)
-    level, missed = course(rng, 0.0), course(rng, 1.0, accuracy=FITTED_ACCURACY - 1e-3)
-    floor = course(rng, 1.0, loss=1.01 * FITTED_LOSS * np.log(10))
-    slow = course(rng, FALLING / 2, scatter=1e-3)
-    unsure = course(rng, 0.3, scatter=3.0)
-    for run in (level, missed, floor, slow, unsure):
-        assert regime(status="ok", **run).label == "gas"
-        assert regime(status="not stationary", **run).label == "unsettled"
+    bent = course(rng, 0.0, scatter=1.0)
+    exponent, error = decay_exponent(STEP, bent["noise"])
+
+    def seen(errors):
+        """The same scatter about a fall of so many standard errors."""
+        return bent | {"noise": bent["noise"] * (STEP / STEP[0]) ** (exponent - errors * error)}
+
+    pairs = [
+        (course(rng, 1.0, accuracy=0.9988), course(rng, 1.0, accuracy=0.9992)),
+        (course(rng, 1.0, loss=0.0102 * np.log(10)), course(rng, 1.0, loss=0.0098 * np.log(10))),
+        (course(rng, 0.24, scatter=1e-4), course(rng, 0.26, scatter=1e-4)),
+        (seen(3.9), seen(4.1)),
+    ]
+    for outside, inside in pairs:
+        assert regime(status="ok", **outside).label == "gas"
+        assert regime(status="not stationary", **outside).label == "unsettled"
+        assert regime(status="not stationary", **inside).label == "interpolating"
 
 
 def test_a_loss_of_guessing_is_a_random_walk_settled_or_not():

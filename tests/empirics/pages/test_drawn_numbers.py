@@ -20,7 +20,7 @@ def drawn(monkeypatch):
     def of(function, *given):
         kept = []
 
-        def picture(figure, name, title, message, caption):
+        def picture(figure, title, message, caption):
             figure.draw_without_rendering()
             kept.extend((figure.axes[0], message))
 
@@ -85,13 +85,13 @@ def test_the_entropy_over_the_grid(drawn):
 def test_slopes_of_the_entropy_beside_the_line_of_scale_invariance(drawn):
     one = RunEvidence(RUNS)
     axes, message = drawn(figures.slope_plane, one)
-    fit = one.entropy_slopes(False)
-    assert f"all neighbours: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f});" in message
+    across, up = one.entropy_slopes(False)
+    assert f"all neighbours: ({across.value:.2f}, {up.value:.2f});" in message
     x, y = data_of(axes.lines[0])
     np.testing.assert_allclose(x - y, 1)  # d(S/R)/dlog lr - d(S/R)/dlog wd
     (bar, *_) = [box for box in axes.containers if box.get_label() == "all neighbours"]
     spans = [np.ptp(segments.get_segments()[0], axis=0).max() for segments in bar.lines[2]]
-    assert spans == pytest.approx([fit.lr.high - fit.lr.low, fit.weight_decay.high - fit.weight_decay.low])
+    assert spans == pytest.approx([across.high - across.low, up.high - up.low])
 
 
 def test_isotherms_are_those_of_all_directions(drawn):
@@ -136,7 +136,7 @@ def test_a_cell_of_several_seeds_shows_the_excluded_run(drawn):
 
 def test_of_very_many_marks_some_are_drawn_and_the_caption_says_so():
     x = np.arange(1.0, 7001.0)
-    made = figures.drawn(Plot("a", "A", "M.", "C.", "x", "y", (Series("s", x, x),)), "a")
+    made = figures.drawn(Plot("a", "A", "M.", "C.", "x", "y", (Series("s", x, x),)))
     assert made.caption == "C. Of 7,000 marks at most 3,000 are drawn."
     assert 2300 < made.svg.count("<use ") < 3000
 
@@ -144,13 +144,13 @@ def test_of_very_many_marks_some_are_drawn_and_the_caption_says_so():
 def test_what_a_claim_shows_is_drawn_where_it_says(drawn):
     x = np.arange(1.0, 4.0)
     plot = Plot("a", "A", "M.", "C.", "x", "y", (Series("s", x, 2 * x, True, 0.1 * x),), level=3.0, margin=0.5)
-    axes, _ = drawn(figures.drawn, plot, "a")
+    axes, _ = drawn(figures.drawn, plot)
     band = axes.transData.inverted().transform(axes.patches[0].get_extents())[:, 1]
     assert sorted(band) == pytest.approx([2.5, 3.5])
     ends = axes.collections[0].get_paths()[0].vertices
     assert np.ptp(ends[np.isclose(ends[:, 0], 3.0), 1]) == pytest.approx(0.6)
     to = np.array([[[0, 1], [-1, -1]]])  # the left cell points to the right one
     grid = Map("a", "A", "M.", "C.", "x", "y", np.array([1.0, 2.0]), np.array([5.0]), np.array([[3.0, 4.0]]), "u", to)
-    axes, _ = drawn(figures.drawn, grid, "a")
+    axes, _ = drawn(figures.drawn, grid)
     (arrow,) = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
     assert (arrow.xyann, arrow.xy) == ((1.0, 5.0), (2.0, 5.0))

@@ -17,7 +17,7 @@ from empirics.pages.figures.neighbours import lag_shares
 from empirics.pages.sections.entropy import entropy, neighbours
 from empirics.pages.sections.learning import learning
 from empirics.pages.sections.provenance import provenance
-from empirics.pages.sections.stationarity import stationarity
+from empirics.pages.sections.stationarity import runs_table, stationarity
 from empirics.pages.sections.verdicts import _tiles
 from empirics.pages.words import card
 from empirics.results import Runs
@@ -181,3 +181,10 @@ def test_numbers_of_runs_in_json_are_null_where_nothing_was_measured(tmp_path):
     # The status by which a run is left out stands there though the results record none.
     assert rows[0]["status"] == "ok"
     assert rows[5]["status"] != "ok"
+
+
+def test_numbers_of_runs_in_json_are_in_one_order_in_whichever_a_store_lists_them():
+    turned = RUNS.dataset[[*RUNS.dataset.data_vars][::-1]]
+    first, second = (list(runs_table(RunEvidence(one))[0]) for one in (RUNS.dataset, turned))
+    assert list(turned.data_vars) != list(RUNS.dataset.data_vars)
+    assert first == second

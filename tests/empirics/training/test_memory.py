@@ -110,7 +110,7 @@ def test_a_grid_too_large_is_refused_with_the_size_that_fits(network, tmp_path, 
     grid = experiment(network)
     one = Ensemble(grid, grid.runs[:1], load(grid.data))
     room = memory.needed(grid, one, 2)
-    monkeypatch.setattr(memory, "free", lambda device: room / memory.USABLE)
+    monkeypatch.setattr(memory, "free", lambda device: room / 0.9)
     with pytest.raises(ExperimentError, match=r"runs_per_shard = 3: 3 runs together .* must be at most 2") as caught:
         empirics.run(grid, tmp_path / "out", progress=False)
     assert "\n" not in str(caught.value)

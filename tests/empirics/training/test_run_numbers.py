@@ -10,7 +10,8 @@ from tiny import tiny
 from empirics.data.dataset import Dataset
 from empirics.experiment import Run
 from empirics.training.ensemble import Ensemble
-from empirics.training.sampling import Drawing, Minibatches, Stream, identity
+from empirics.training.record import SnapshotColumn
+from empirics.training.sampling import Drawing, Minibatches, Stream
 from empirics.training.summary import summarise
 
 NETWORK = ("hidden = [5, 4]", 'hidden = [3]\nnorm = "layer"\nactivation = "tanh"\nhead_norm = 3.0')
@@ -58,6 +59,32 @@ def test_noise_and_temperature_leave_the_mean_gradient_out(data):
     assert found["summary/temperature"] == pytest.approx([1e-9 / square * trace / (2 * directions)], rel=0.1)
 
 
+@pytest.mark.parametrize("halves", [False, True])
+def test_where_the_weights_stand_still_r_is_a_factor_and_the_loss_does_not_vary(data, halves):
+    still = TEN[1].replace("0.1]", "1e-9]")
+    batch = ("batch_size = 16", "batch_size = 16\nhalves = true" if halves else "batch_size = 16")
+    found, _, state = finished(data, (TEN[0], still), batch)
+    of = {name.removeprefix("summary/"): value[0] for name, value in found.items() if name.startswith("summary/")}
+    squared = float((state.flat[0] ** 2).sum())
+    assert squared == pytest.approx(of["radius_sq"], rel=1e-6) != pytest.approx(1, rel=0.1)
+    for name in ("grad_variance", "grad_mean_sq"):
+        assert of[f"{name}_unit"] == pytest.approx(squared * of[name], rel=1e-6)
+    assert of["grad_variance"] + of["grad_mean_sq"] == pytest.approx(of["grad_sq"], rel=1e-6)
+    assert found["blocks/grad_mean_sq"].mean() == pytest.approx(of["grad_mean_sq"], rel=1e-6)
+    # Losses of independent minibatches scatter, and have nothing in common.
+    scatter = float(state.pairs[:, SnapshotColumn.FIRST_LOSS].var())
+    assert abs(of["loss_variance"]) < 0.5 * scatter
+
+
+def test_the_test_loss_is_that_of_the_weights_as_they_are(data):
+    """Of a test set of one sample, which every minibatch of it repeats."""
+    one = dataclasses.replace(data, test_inputs=data.inputs[:1], test_labels=1 - data.labels[:1])
+    found, ensemble, state = finished(one, TEN)
+    logits = ensemble.model.logits(state.weights, ensemble.frozen, torch.as_tensor(one.test_inputs)[None])[0]
+    exact = float(torch.nn.functional.cross_entropy(logits, torch.as_tensor(one.test_labels)))
+    assert found["trace/test_loss"][0, -1] == pytest.approx(exact)
+
+
 def test_accuracy_and_entropy_of_a_run(data):
     # The network learns in the burn-in: an average from the start would be lower.
     found, _, _ = finished(data, TEN, ("burn_in = 30", "burn_in = 400"))
@@ -103,15 +130,6 @@ def test_every_sample_is_drawn_the_last_one_too(samples):
     run = Run(lr=0.1, weight_decay=0.1, seed=3, protocol="fixed-lr", optimizer="sgd")
     picks = Minibatches(Drawing((run,), 256, torch.device("cpu")), samples, Stream.MINIBATCH)
     assert set(picks.at(0).tolist()) == set(range(samples))
-
-
-def test_runs_that_differ_in_anything_have_numbers_of_their_own():
-    run = Run(lr=0.1, weight_decay=0.1, seed=3, protocol="fixed-lr", optimizer="sgd")
-    others = [
-        dataclasses.replace(run, **change)
-        for change in ({"seed": 4}, {"lr": 0.2}, {"weight_decay": 0.2}, {"optimizer": "momentum"})
-    ]
-    assert len({identity(one) for one in (run, *others)}) == 5
 
 
 def test_steps_that_were_not_summed_yet_are_in_a_checkpoint(data):

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.stats import sem
 from tiny import tiny
 from torch import nn
 
@@ -192,6 +193,9 @@ def test_sums_are_means_over_the_intervals_they_claim(digits):
     loss = np.array(history)[:, Sum.LOSS]
     found = summarise(experiment, ensemble, state)
     np.testing.assert_allclose(found["summary/loss"], loss[30:].mean(0))
+    rate, decay = (np.array([[run.number(name)] for run in experiment.runs]) for name in ("lr", "weight_decay"))
+    by_block = rate * found["blocks/grad_sq"] / (decay * (2 - rate * decay) * found["blocks/radius_sq"])
+    np.testing.assert_allclose(found["summary/balance_error"], sem(by_block, axis=1), rtol=1e-5)
     np.testing.assert_allclose(found["blocks/loss"], loss[30:].reshape(10, 16, -1).mean(1).T)
     ends = found["trace/step"]
     assert ends[-1] == experiment.total_steps
@@ -200,10 +204,13 @@ def test_sums_are_means_over_the_intervals_they_claim(digits):
     np.testing.assert_allclose(found["trace/loss"], np.array(expected).T)
 
 
+CHANGES = ({"lr": 0.2}, {"weight_decay": 0.1}, {"seed": 2}, {"optimizer": "momentum"})
+
+
 def test_random_numbers_belong_to_the_run():
     run = Run(lr=0.1, weight_decay=0.01, seed=1, protocol="fixed-lr", optimizer="sgd")
-    others = [dataclasses.replace(run, **change) for change in ({"lr": 0.2}, {"weight_decay": 0.1}, {"seed": 2})]
-    assert len({identity(each) for each in (run, *others)}) == 4
+    others = [dataclasses.replace(run, **change) for change in CHANGES]
+    assert len({identity(each) for each in (run, *others)}) == 5
     cpu = torch.device("cpu")
     alone = Minibatches(Drawing((run,), 8, cpu), 1797, Stream.MINIBATCH)
     together = Minibatches(Drawing((others[0], run), 8, cpu), 1797, Stream.MINIBATCH)
@@ -285,3 +292,8 @@ def test_affine_scales_and_shifts_count_as_weights_and_show_as_violation(digits)
     ensemble, state = trained(experiment, digits)
     assert ensemble.model.dimension == 61 * 5 + 5 * 4 + 2 * (5 + 4)
     assert (state.pairs[:, SnapshotColumn.VIOLATION].mean(0) > 1e-3).all()
+    tolerant = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, tolerance=1.0))
+    for asked, said in ((experiment, "more than 0.001"), (tolerant, "E[w.g] adds")):
+        found = summarise(asked, ensemble, state)
+        assert set(found["summary/status"]) == {"not scale-invariant"}
+        assert all(said in reason for reason in found["summary/reason"])

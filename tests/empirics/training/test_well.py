@@ -176,6 +176,14 @@ def test_a_saddle_and_steps_that_diverge_are_no_well():
         found = harmonic(hessian, np.eye(2), rate, x, steps=100)
         assert np.isfinite([found[name] for name in NAMES[:5]]).all()
         assert np.isnan([found[name] for name in NAMES[5:]]).all()
+    # A step is below twice the inverse of the largest curvature or the gas diverges; the minimum is a Newton step away.
+    for rate, finite in ((0.49, True), (0.51, False)):
+        found = harmonic(np.diag([2.0, 4.0]), np.eye(2), rate, x, steps=100, slope=np.array([2.0, 4.0]), loss=5.0)
+        assert np.isfinite(found["harmonic_energy"]) == finite
+        assert found["harmonic_relaxations"] == pytest.approx(100 * rate * 2.0)
+        assert found["harmonic_minimum"] == pytest.approx(
+            5.0 - (2**2 / 2 + 4**2 / 4) / 2 if finite else np.nan, nan_ok=True
+        )
     flat = harmonic(np.eye(2), np.diag([1.0, 0.0]), 0.1, x, steps=100)
     assert np.isfinite(flat["harmonic_fluctuations"])
     assert np.isnan([flat["harmonic_entropy"], flat["harmonic_shape"]]).all()
@@ -198,14 +206,15 @@ def test_what_has_no_exact_well_is_refused(change, message):
 def test_of_a_large_network_the_stiffest_directions_are_those_of_the_whole_hessian(data, monkeypatch):
     """Against all modes of the matrix: their curvatures, their noise and the covariance of the snapshots in them."""
     asked = changed(tiny(*SMALL), "measure", hessian_reach=1e-4)
+    asked = changed(asked, "training", halves=True, noise_gain=2.0, isotropic_noise=0.1)
     ensemble = Ensemble(asked, asked.runs[:1], data)
     rng, whole, network = np.random.default_rng(4), ensemble.whole, ensemble.model
     kept = ensemble.start().flat.numpy() + 0.05 * rng.standard_normal((300, network.dimension))
     at = Tangents.of(kept, network.blocks)
     weights, basis = torch.from_numpy(at.weights), at.basis()
-    squared, share = float(at.weights @ at.weights), 1 / asked.training.batch_size
+    squared, share = float(at.weights @ at.weights), (1 + 2.0**2) / asked.training.batch_size
     hessian = squared * basis.T @ hessian_of(whole, weights, asked.measure.hessian_reach) @ basis
-    noise = share * squared * whole.covariance(weights, torch.from_numpy(basis)).numpy()
+    noise = share * squared * whole.covariance(weights, torch.from_numpy(basis)).numpy() + 0.1**2 * np.eye(len(hessian))
     curvatures, modes = np.linalg.eigh(hessian)
     modes = modes[:, -3:]
     assert curvatures[-3] > 0.01
