@@ -67,7 +67,8 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 def test_list_shows_derivations_claims_networks_and_experiments(capsys):
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
-    for title, entry in {"derivations": "maxwell", "claims": "V3", "networks": "mlp", "experiments": "digits"}.items():
+    shown = {"derivations": "maxwell", "claims": "V3", "networks": "mlp", "experiments": "digits.toml"}
+    for title, entry in (*shown.items(), ("claims", "(fixed-lr, fixed-elr"), ("data sets", "digits-images")):
         assert entry in out.split(f"{title} (")[1].split("\n\n")[0], title
 
 
@@ -143,6 +144,21 @@ def test_a_wrong_experiment_is_refused_before_anything_is_written(old, new, name
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_message_is_short_and_cannot_steer_a_terminal(capsys):
+    assert cli.main(["derive", "\x1b[31m" + 2000 * "y"]) == 2
+    line = one_line(capsys.readouterr())
+    assert line.isprintable()
+    assert len(line) < 1000
+
+
+def test_resume_passes_the_device_on(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(empirics, "status", lambda folder: SimpleNamespace(finished=False), raising=False)
+    monkeypatch.setattr(empirics, "resume", lambda folder, **how: given.append(how), raising=False)
+    assert cli.main(["resume", "anywhere", "--device", "cuda:1"]) == 0
+    assert given == [{"device": "cuda:1", "executor": None}]
+
+
 def test_a_folder_with_another_experiment_is_refused(tiny, capsys, tmp_path):
     other = tmp_path / "other.toml"
     other.write_text(TINY.replace("batch_size = 16", "batch_size = 8"))
@@ -179,7 +195,9 @@ def test_compare_prints_only_json_when_asked(tiny, capsys):
 
 def test_compare_prints_a_table_and_markdown(tiny, capsys):
     assert cli.main(["compare", str(tiny)]) == 0
-    assert "V3" in capsys.readouterr().out
+    assert "V3" in (brief := capsys.readouterr().out)
+    assert cli.main(["compare", str(tiny), "--verbose"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 2 * len(brief.splitlines())
     assert cli.main(["compare", str(tiny), "--format", "markdown"]) == 0
     assert "|" in capsys.readouterr().out
 

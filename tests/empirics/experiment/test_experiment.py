@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gas import small
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import TINY, tiny
@@ -158,6 +159,7 @@ def test_difference_names_the_first_key():
     other = tiny(("batch_size = 16", "batch_size = 32"), ("blocks = 10", "blocks = 8"))
     assert tiny().difference(other) == "[training] batch_size = 32, not 16"
     assert tiny().difference(tiny()) is None
+    assert tiny().difference(small()) == 'kind = "isotropic", not "network"'
     assert tiny(("seeds = [3]", "seeds = [4]")).difference(tiny()) == "seeds = [3], not [4]"
 
 

@@ -1,5 +1,6 @@
 """Somebody else's runs: tables, whole and broken."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -110,8 +111,14 @@ def test_columns_by_other_names(frame, tmp_path):
     out = tmp_path / "out"
     words = ["import", str(path), "--protocol", "fixed-lr", "--out", str(out)]
     assert main([*words, "--map", "weight_decay=wd", "--map", "entropy=S"]) == 0
-    np.testing.assert_allclose(empirics.load(out).dataset["entropy"], frame["entropy"])
-    assert main([*words, "--map", "weight_decay=wd"]) == 0  # an import can be repeated
+    runs = empirics.load(out)
+    np.testing.assert_allclose(runs.dataset["entropy"], frame["entropy"])
+    imported = runs.provenance["imported"]
+    assert (imported["columns"]["entropy"], imported["columns"]["lr"]) == ("S (given)", "lr (certain)")
+    assert imported["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert runs.provenance["seeds"] == [0]
+    assert main([*words, "--map", "weight_decay=wd", "--optimizer", "adamw"]) == 0  # an import can be repeated
+    assert set(empirics.load(out).dataset["optimizer"].values) == {"adamw"}
 
 
 def test_the_command_says_which_claims_a_missing_column_takes_away(frame, tmp_path, capsys):

@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 import time
+from datetime import datetime
 
 import pytest
 import xarray as xr
@@ -85,6 +86,10 @@ def test_a_commit_is_marked_where_files_differ_from_it(tmp_path, monkeypatch):
         subprocess.run([*git, *words], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     monkeypatch.setattr(provenance, "__file__", str(file))
-    assert provenance.session("cpu", {})["commit"] == head
+    monkeypatch.setattr("sys.argv", ["/usr/bin/thermo-theory", "run", "a.toml"])
+    session = provenance.session("cpu", {})
+    assert (session["commit"], session["command"]) == (head, "thermo-theory run a.toml")
+    assert session["machine"]["cores"] == os.cpu_count()
+    assert abs(datetime.fromisoformat(session["started"]).timestamp() - time.time()) < 600
     file.write_text("two")
     assert provenance.session("cpu", {})["commit"] == f"{head}+"
