@@ -297,6 +297,8 @@ def test_json_holds_verdicts_and_every_run(runs, tmp_path):
     assert [run["status"] for run in experiment["runs"]] == list(runs.dataset["status"].values.astype(str))
     np.testing.assert_allclose([run["balance"] for run in experiment["runs"]], runs.dataset["balance"])
     assert len(experiment["verdicts"]) == len(judged(runs))
+    (part,) = experiment["neighbours"]
+    assert part["lags"][0] == {"snapshots": "1", "percent": pytest.approx(100 * np.mean(part["adjacent_in_time"][:-1]))}
 
 
 def test_wrong_requests_are_refused(runs, tmp_path):
