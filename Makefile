@@ -53,7 +53,7 @@ check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	@$(BIN)/python -c 'import torchvision' 2>/dev/null || { echo 'check-long: torchvision is of another torch and breaks transformers: removed'; \
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision; }
-	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) -m long
+	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) --dist worksteal -m long
 	$(MAKE) check-mutants
 	@echo 'check-long: passed; commit docs/check-long.json and docs/check-mutants.json, and make results-validation'
 

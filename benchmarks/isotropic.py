@@ -98,40 +98,21 @@ class Autograd:
                 gradient = mean + xi
                 after = w - lr * (gradient + decay * w)
                 if self.measure:
-                    sums += self._row(w, after, mean, xi, gradient, loss.detach(), r_sq.detach(), lr, decay)
+                    sums += self._row((w, after), (mean, xi, gradient), loss.detach(), r_sq.detach(), lr, decay)
                 w = after
         self.seconds = time.process_time() - start
         means = sums[..., 0] / (steps - steps // 2)
         return float(means[0].mean()), float(means[1].mean())
 
     @staticmethod
-    def _row(
-        w: Tensor,
-        after: Tensor,
-        mean: Tensor,
-        xi: Tensor,
-        gradient: Tensor,
-        loss: Tensor,
-        r_sq: Tensor,
-        lr: Tensor,
-        decay: Tensor,
-    ) -> Tensor:
+    def _row(places: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...], *per_run: Tensor) -> Tensor:
         """The sums that ours takes at each step, written plainly."""
+        (w, after), (mean, xi, gradient), (loss, r_sq, lr, decay) = places, gradients, per_run
         noise_sq, grad_sq = (xi * xi).sum(1, keepdim=True), (gradient * gradient).sum(1, keepdim=True)
         mean_sq = (mean * mean).sum(1, keepdim=True)
         cos = (w * after).sum(1, keepdim=True) / (r_sq * (after * after).sum(1, keepdim=True)).sqrt()
-        rows: tuple[Tensor, ...] = (
-            loss,
-            r_sq,
-            r_sq * r_sq,
-            r_sq.log(),
-            grad_sq,
-            noise_sq,
-            noise_sq * r_sq,
-            mean_sq,
-            mean_sq * r_sq,
-        )
-        rows += (loss * loss, lr * noise_sq, (1 - loss) * noise_sq * r_sq, cos.clamp(max=1).acos() ** 2)
+        rows = [loss, r_sq, r_sq * r_sq, r_sq.log(), grad_sq, noise_sq, noise_sq * r_sq, mean_sq, mean_sq * r_sq]
+        rows += [loss * loss, lr * noise_sq, (1 - loss) * noise_sq * r_sq, cos.clamp(max=1).acos() ** 2]
         return torch.stack([*rows, lr * lr * grad_sq - lr * decay * (2 - lr * decay) * r_sq])
 
 

@@ -14,10 +14,11 @@ import time
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, relu
+from torch.nn.functional import cross_entropy
 
 import empirics
 from benchmarks.contest import at_least
+from benchmarks.resnet18 import Unit
 
 EVERY = 100
 
@@ -30,23 +31,11 @@ def perceptron():
     )  # fmt: skip
 
 
-class Block(nn.Module):
-    def __init__(self, before, width, stride):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        short = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        self.short = nn.Identity() if before == width else short
-
-    def forward(self, x):
-        return relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))) + self.short(x))
-
-
 def resnet18(width=16):
     """ResNet-18 for images of 32 x 32; 0.7 million weights at width 16."""
     stages = [(width << max(i - 1, 0) // 2, width << i // 2, 1 + (i in (2, 4, 6))) for i in range(8)]
     stem = [nn.Unflatten(1, (1, 32, 32)), nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
-    blocks = [Block(*one) for one in stages]
+    blocks = [Unit(*one, nn.BatchNorm2d) for one in stages]
     return nn.Sequential(*stem, nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10))
 
 

@@ -1,5 +1,7 @@
 """ResNet-18 of width 4 on images of CIFAR-10's size: our whole step for 8 runs, and plain PyTorch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,25 +30,25 @@ def ensemble(spacing: int, runs: int = TOGETHER, device: str = "cpu", graph: boo
     return Ours(plan, images(), device)
 
 
-class _Unit(nn.Module):
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, 1e-12, affine=False)
+
+
+class Unit(nn.Module):
     """Two convolutions with BatchNorm, and a shortcut."""
 
-    def __init__(self, into: int, out: int, stride: int) -> None:
+    def __init__(self, into: int, out: int, stride: int, norm: Callable[[int], nn.Module] = _norm) -> None:
         super().__init__()
-        self.first, self.norm1 = nn.Conv2d(into, out, 3, stride, 1, bias=False), _norm(out)
-        self.second, self.norm2 = nn.Conv2d(out, out, 3, 1, 1, bias=False), _norm(out)
+        self.first, self.norm1 = nn.Conv2d(into, out, 3, stride, 1, bias=False), norm(out)
+        self.second, self.norm2 = nn.Conv2d(out, out, 3, 1, 1, bias=False), norm(out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or into != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), _norm(out))
+            self.shortcut = nn.Sequential(nn.Conv2d(into, out, 1, stride, bias=False), norm(out))
 
     def forward(self, x: Tensor) -> Tensor:
         """The unit's output."""
         inner = self.norm1(self.first(x)).relu()
         return (self.norm2(self.second(inner)) + self.shortcut(x)).relu()
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, 1e-12, affine=False)
 
 
 class Plain(nn.Module):
@@ -57,7 +59,7 @@ class Plain(nn.Module):
         units, into = [], width
         for stage in range(4):
             out = width * 2**stage
-            units += [_Unit(into, out, 1 if stage == 0 else 2), _Unit(out, out, 1)]
+            units += [Unit(into, out, 1 if stage == 0 else 2), Unit(out, out, 1)]
             into = out
         self.stem, self.norm = nn.Conv2d(3, width, 3, 1, 1, bias=False), _norm(width)
         self.units = nn.Sequential(*units)
@@ -72,15 +74,10 @@ class Plain(nn.Module):
 
 def one_run(device: str = "cpu") -> Reference:
     """One run of the same network, channels last."""
-    data = images()
-    there = torch.as_tensor(data.inputs, device=device)
-    inputs = there.view(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    return Reference(
-        lambda: Plain().to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        inputs,
-        torch.as_tensor(data.labels, device=device),
-        BATCH,
-    )
+    data, last = images(), torch.channels_last
+    there, labels = (torch.as_tensor(one, device=device) for one in (data.inputs, data.labels))
+    inputs = there.view(-1, 3, 32, 32).contiguous(memory_format=last)
+    return Reference(lambda: Plain().to(memory_format=last), inputs, labels, BATCH)  # type: ignore[call-overload]
 
 
 def flops() -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -24,10 +23,6 @@ EXPERIMENT = "experiment.toml"
 
 #: Suffix of what is still being written.
 ASIDE = ".partial"
-
-
-#: What zarr warns of where an array, or a group, has lost its description: its numbers would silently be left out.
-NO_NODE = "Object at .* is not recognized as a component of a Zarr hierarchy"
 
 
 class Variable(NamedTuple):
@@ -353,18 +348,38 @@ def _damaged(store: Path) -> Path | None:
     """Find the first array of a store that cannot be read."""
     import zarr
 
+    if lost := next(_nameless(store), None):
+        return lost
     for group in sorted({path.parent for path in store.rglob("zarr.json")} - {store}):
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", NO_NODE)
-                found = zarr.open(group, mode="r")
-                if isinstance(found, zarr.Group):
-                    list(found.members())
+            found = zarr.open(group, mode="r")
             if isinstance(found, zarr.Array):
                 found[...]
         except Exception:
             return group
     return None
+
+
+def _nameless(group: Path) -> Iterator[Path]:
+    """Find members of a group that have lost their metadata: zarr only warns of them, and leaves them out."""
+    for member in sorted(group.iterdir()):
+        if member.is_dir() and not (member / "zarr.json").exists():
+            yield member
+        elif member.is_dir() and b'"group"' in (member / "zarr.json").read_bytes():
+            yield from _nameless(member)
+
+
+def _complete(store: Path) -> Path:
+    """Return a store in which every member of a group has its metadata.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one has not.
+    """
+    if next(_nameless(store), None):
+        raise FileNotFoundError("zarr.json is missing")
+    return store
 
 
 def load(path: str | Path) -> Runs:
@@ -395,10 +410,7 @@ def load(path: str | Path) -> Runs:
             raise ExperimentError(f"the run in {folder} is not finished: resume it first")
         raise ExperimentError(f"{folder} holds no results ({STORE} is missing): give a folder filled by `run`")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", NO_NODE)
-            stored = xr.open_datatree(folder / STORE, engine="zarr", consolidated=False)
-        tree = stored.map_over_datasets(_read)
+        tree = xr.open_datatree(_complete(folder / STORE), engine="zarr", consolidated=False).map_over_datasets(_read)
         current(tree)
         text, provenance = tree.attrs.get("experiment"), json.loads(tree.attrs.get("provenance", "{}"))
     except Exception as error:  # a codec may raise anything on damaged bytes

@@ -40,6 +40,7 @@ class Record:
         self.files = hashlib.sha256(state.encode()).hexdigest()
         lines = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.is_file() else []
         self.lines = lines[1:] if lines and lines[0] == self.files else []
+        self.passed = {}  # lines of tests whose teardown is still to come, by test
         if self.writes and not self.lines:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(self.files) + "\n")
@@ -51,9 +52,14 @@ class Record:
         items[:] = [item for item in items if item.nodeid not in before]
 
     def pytest_runtest_logreport(self, report):
-        if self.writes and (report.skipped or (report.when == "call" and report.passed)):
+        """Keep a test that has passed once its teardown has passed as well."""
+        if not self.writes:
+            return
+        if report.skipped or (report.when == "call" and report.passed):
             counts = [pair for pair in report.user_properties if not report.skipped]
             line = {"test": report.nodeid, "outcome": report.outcome, "seconds": report.duration, "counts": counts}
+            self.passed[report.nodeid] = line
+        elif report.when == "teardown" and report.passed and (line := self.passed.pop(report.nodeid, None)):
             self.lines.append(line)
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 from digits import reduce, verdict_table
 from stored import SUMMARIES
-from tables import INKS, bare, counts, directions, find, folded, panels, save, span, table, usable
+from tables import INKS, counts, directions, find, folded, number_of, panels, save, shown, span, table, usable
 
 from empirics.claims.clusters import levels
 from thermo_theory.palette import FAINT, MARKERS
@@ -111,14 +111,14 @@ def draw(found):
             one = np.isclose(held, value, rtol=1e-3)
             axis.plot(across[one], (entropy - across)[one], marker, ms=4.5, color=ink, label=f"{orbit} {value:.3g}")
         network, _, what = GRIDS[name].partition(", ")
-        axis.set_title(f"{network}\n{what}\n{bare(said[name])}\n{said[name].verdict}", fontsize=8)
+        axis.set_title(f"{network}\n{what}\n{shown(said[name])}\n{said[name].verdict}", fontsize=8)
         axis.legend(fontsize=6, loc="upper center", ncols=2, handlelength=1)
     for axis in axes[len(found) :]:
         axis.set_visible(False)
     figure.supxlabel("predicted $S/R$ − mean of the orbit", fontsize=9)
     figure.supylabel("measured − predicted $S/R$", fontsize=9)
     axes[0].set(ylim=(-0.3, 0.5))
-    listed = "; ".join(f"{GRIDS[name]}: {bare(one)}, {one.verdict}" for name, one in said.items())
+    listed = "; ".join(f"{GRIDS[name]}: {shown(one)}, {one.verdict}" for name, one in said.items())
     alt = "Measured minus predicted entropy along symmetry orbits, with the wedge of a slope within 5 %; "
     alt += "slope over theory"
     save(figure, "cifar-orbits", f"{alt}: {listed}.")
@@ -139,10 +139,6 @@ def parts(found):
     notes = [f"- {GRIDS[name]}: {note}" for name, stored in found.items() for note in stored.notes]
     first, conv = (usable(found[f"cifar-{name}-orbits"]) for name in ("resnet18-fast", "convnet"))
 
-    def failed(name, status):
-        """How many runs of a grid have a status."""
-        return str(int((found[name].dataset["status"] == status).sum()))
-
     def known(name, form):
         """The error of the norm balance that is known worst."""
         return f"{float(found[name].dataset['balance_error'].max()):{form}}"
@@ -158,14 +154,14 @@ def parts(found):
         "path": f"{float(first['path_entropy'].mean()):.0%}",
         "gradient": span(first["grad_mean_sq_unit"] / first["grad_variance_unit"], ".2f"),
         "fast_runs": str(usable(found["cifar-resnet18-fast-orbits"]).sizes["run"]),
-        "drifting_fast": failed("cifar-resnet18-fast-orbits", "not stationary"),
+        "drifting_fast": str(number_of(found["cifar-resnet18-fast-orbits"], "not stationary")),
         "balance_error_fast": known("cifar-resnet18-fast-orbits", ".3f"),
         "preact_runs": str(usable(found["cifar-preact-orbits"]).sizes["run"]),
-        "drifting_conv": failed("cifar-convnet-orbits", "not stationary"),
-        "drifting_conv_long": failed("cifar-convnet-long-orbits", "not stationary"),
-        "drifting_long": failed("cifar-resnet18-long-orbits", "not stationary"),
-        "drifting_elr": failed("cifar-resnet18-orbits-elr", "not stationary"),
-        "diverged_elr": failed("cifar-resnet18-orbits-elr", "diverged"),
+        "drifting_conv": str(number_of(found["cifar-convnet-orbits"], "not stationary")),
+        "drifting_conv_long": str(number_of(found["cifar-convnet-long-orbits"], "not stationary")),
+        "drifting_long": str(number_of(found["cifar-resnet18-long-orbits"], "not stationary")),
+        "drifting_elr": str(number_of(found["cifar-resnet18-orbits-elr"], "not stationary")),
+        "diverged_elr": str(number_of(found["cifar-resnet18-orbits-elr"], "diverged")),
         "balance_error": known("cifar-resnet18-orbits", ".2f"),
         "balance_error_long": known("cifar-resnet18-long-orbits", ".3f"),
         "temperatures": re.search(r"ranges from ([\d.]+) .* to ([\d.]+) ", mixture).expand(r"\1 to \2"),

@@ -3,11 +3,12 @@
 import numpy as np
 from scipy import stats
 from scipy.optimize import least_squares
-from tables import INK, INKS, SERIES, directions, folded, panels, save, says, table
+from tables import INK, INKS, SERIES, directions, folded, panels, save, says, shown, table
 
 from empirics.claims.clusters import Clusters, levels
 from empirics.claims.fits import jackknife, mean_of
 from empirics.measure import regime
+from empirics.pages.blocks import decimals
 
 #: What makes the length: the experiment that is fitted; those held out, with the square of their length over that of
 #: the fit, by which volumes are divided since (w, lr, wd, eps) -> (c w, c² lr, wd/c², c² eps) is a symmetry; its name.
@@ -122,16 +123,7 @@ def held_out(found):
 def comparison(found):
     """Table: every form fitted to one experiment and judged on others."""
     rows = [
-        [
-            words,
-            f"`{fitted}`",
-            f"`{name}`",
-            form,
-            fit.get(form, ""),
-            errors[form],
-            volumes.get(form, ""),
-            said.get(form, ""),
-        ]
+        [words, f"`{fitted}`", f"`{name}`", form, *(of.get(form, "") for of in (fit, errors, volumes, said))]
         for words, fitted, name, fit, errors, volumes, said in held_out(found)
         for form in errors
     ]
@@ -177,9 +169,7 @@ def estimates(form, one, length=1.0):
 
 def number(one):
     """An estimate with half its interval, to two digits of that."""
-    half = (one.high - one.low) / 2
-    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 5))
-    return f"{one.value:z.{places}f} ± {half:.{places}f}"
+    return shown(one, decimals((one.high - one.low) / 2))
 
 
 # ------------------------------------------------------------------------------------------------------- interpolation

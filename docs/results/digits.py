@@ -4,30 +4,14 @@ import re
 
 import any_optimiser
 import numpy as np
-from tables import (
-    INK,
-    MUTED,
-    SERIES,
-    cell,
-    counts,
-    find,
-    folded,
-    panels,
-    reached,
-    save,
-    says,
-    shown,
-    span,
-    table,
-    usable,
-)  # fmt: skip
+from tables import cell, counts, find, folded, number_of, panels, reached, save, says, shown, span, table, usable
 
 import empirics
 from empirics.claims.coordinates import law, orbit_of
 from empirics.claims.fits import fit, mean_of, ratio_of, within_orbits
 from empirics.claims.maxwell import reference_slopes
 from empirics.claims.thermometer import by_temperature
-from thermo_theory.palette import PAPER
+from thermo_theory.palette import INK, MUTED, PAPER, SERIES
 
 #: Columns of the table of verdicts: experiment, what it is.
 JUDGED = {
@@ -265,6 +249,6 @@ def parts(found):
         "mixing": f"{(mixing < 50).mean():.0%}",
         "temperatures": re.search(r"ranges from ([\d.]+) .* to ([\d.]+) ", blocks).expand(r"\1 to \2"),
         "thermometer": thermometer(steps),
-        "diverged": str(int((found["digits-elr"].dataset["status"] == "diverged").sum())),
-        "warm": str(int((found["digits-elr-warm"].dataset["status"] == "diverged").sum())),
+        "diverged": str(number_of(found["digits-elr"], "diverged")),
+        "warm": str(number_of(found["digits-elr-warm"], "diverged")),
     }

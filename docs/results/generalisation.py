@@ -5,23 +5,9 @@ import numpy as np
 import schedules
 from scipy import stats
 from stored import EXPERIMENTS, record_study
-from tables import (
-    MUTED,
-    SERIES,
-    bracketed,
-    directions,
-    folded,
-    mean_interval,
-    panels,
-    save,
-    span,
-    student,
-    table,
-    ticks,
-    usable,
-)  # fmt: skip
+from tables import bracketed, directions, folded, mean_interval, panels, save, span, student, table, ticks, usable
 
-from thermo_theory.palette import FAINT
+from thermo_theory.palette import FAINT, MUTED, SERIES
 
 GRIDS = {"fixed LR": "generalisation-lr", "fixed ELR": "generalisation-elr", "sphere": "generalisation-sphere"}
 

@@ -1,6 +1,7 @@
 """A network that generalises long after it has memorised: its gas over the steps, and whether it ages like a glass."""
 
 import numpy as np
+from stored import plain
 from tables import INK, MUTED, SERIES, bracketed, folded, panels, save, says, student, table, ticks
 
 from empirics.claims import judge
@@ -53,7 +54,7 @@ def reduce(runs):
         for words, each in (("", found), ("free ", free)):
             kept[f"{words}lag to {level}"] = np.array([forgetting_lag(one, step, level) for one in each])
     kept["correlation"] = np.array([one[np.searchsorted(step, AGES)] for one in found])
-    return {"step": step.tolist()} | {name: rounded(values) for name, values in kept.items()}
+    return {"step": step} | plain(kept, 4)  # pages need no more digits
 
 
 def rates(data):
@@ -90,13 +91,6 @@ def free_correlation(step, norm, decay):
     """Correlation of free directions at these norms: a step is orthogonal to what was, so only the decay counts."""
     lag = np.maximum(step - step[:, None], 0)
     return (1 - decay) ** lag * norm[:, None] / norm
-
-
-def rounded(values):
-    """To four digits, which pages need no more of; what is not finite is missing."""
-    if np.ndim(values) > 1:
-        return [rounded(one) for one in values]
-    return [float(f"{one:.4g}") if np.isfinite(one) else None for one in values]
 
 
 # ----------------------------------------------------------------------------------------------------------- one grid
@@ -334,7 +328,8 @@ def draw(found):
     """Accuracies and the gas over the steps; lags over the age, against free directions and full ageing."""
     stories = {name: Story(one) for name, one in found.items()}
     _course(stories["grokking"])
-    _, low, high, mean = _ageing(stories["grokking"])
+    each = stories["grokking"].exponents(0.9)
+    low, high, mean = np.nanmin(each), np.nanmax(each), np.nanmean(each)
     title = f"Directions do not age like a glass: lag against age with exponent {mean:.2f} on "
     title += f"{TASKS['grokking']} ({low:.2f} to "
     title += f"{high:.2f} over runs; full ageing 1)"
@@ -356,13 +351,6 @@ def draw(found):
     alt = "Lag until the correlation of directions is 0.9 against their age, on five tasks and controls; "
     alt += f"on {TASKS['grokking']} "
     save(figure, "grokking-ageing", f"{alt}its exponent is {mean:.2f}, {low:.2f} to {high:.2f} over runs.")
-
-
-def _ageing(story):
-    """Exponents of the lags of all runs that have one, lowest, highest and mean."""
-    found = story.exponents(0.9)
-    known = found[np.isfinite(found)]
-    return known, known.min(), known.max(), known.mean()
 
 
 def _lags(axis, story, title):

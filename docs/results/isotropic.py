@@ -5,7 +5,7 @@ import isotropic_processes
 import numpy as np
 import stored
 from paper import ISOTROPIC, excess, isotropic_rows, published, straight_lines, with_steps
-from tables import INK, INKS, MUTED, bare, cell, folded, panels, save, says, shown, span, table
+from tables import INK, INKS, MUTED, cell, folded, panels, save, says, shown, span, table
 
 from empirics.claims import judge, tables_of
 from empirics.claims.curves import Curves
@@ -187,7 +187,7 @@ def starts(gas):
 def draw_starts(gas):
     """Norms of single runs, and the derived trajectories."""
     ratio = [one for one in gas["starts"].verdicts if one.claim == "V0" and np.isfinite(one.measured)]
-    numbers = " and ".join(f"{bare(one)} ({one.protocol})" for one in ratio)
+    numbers = " and ".join(f"{shown(one)} ({one.protocol})" for one in ratio)
     title = f"From any start the norm relaxes as derived\narea under log(r/r*), measured / predicted: {numbers}"
     figure, axes = panels(title, sharey=True)
     for axis, (protocol, of) in zip(axes, gas["starts"].more["isotropic"].items(), strict=True):

@@ -2,22 +2,7 @@
 
 import numpy as np
 from remainder_networks import SETTINGS
-from tables import (
-    INK,
-    INKS,
-    MUTED,
-    cell,
-    counts,
-    find,
-    folded,
-    panels,
-    save,
-    says,
-    span,
-    table,
-    ticks,
-    weights,
-)
+from tables import INK, INKS, MUTED, cell, counts, find, folded, panels, save, says, span, table, ticks, weights
 
 from empirics.claims import tables_of
 from empirics.claims.compressibility import by_noise
@@ -98,10 +83,7 @@ def draw(found):
         some = slice(None, None, -(-len(sides[experiment][0]) // MOST))
         left.plot(*(side[some] for side in sides[experiment]), marker, color=ink, mfc="none", ms=4)
         mean = max(abs(find(verdicts, "V9", DEFECT).measured), LEAST)
-        drifts = (
-            (find(verdicts, "V3", "^Maxwell relation"), 1.0),
-            (find(verdicts, "V1", "Slope of log r"), 0.5),
-        )
+        drifts = ((find(verdicts, "V3", "^Maxwell relation"), 1.0), (find(verdicts, "V1", "Slope of log r"), 0.5))
         for (one, theory), full in zip(drifts, (True, False), strict=True):
             drift, half = one.measured / theory - 1, (one.high - one.low) / 2 / theory
             right.errorbar(mean, drift, half, fmt=marker, color=ink, mfc=ink if full else PAPER, ms=5)

@@ -1,7 +1,8 @@
 """A transformer on a sphere and at a free radius: the states at equal effective learning rates."""
 
 import numpy as np
-from tables import bracketed, folded, reached, section, table
+from stored import plain
+from tables import bracketed, folded, section, table
 
 from empirics.claims import judge
 from empirics.claims.protocol import effective_lr
@@ -36,10 +37,7 @@ def reduce(runs):
     shares = np.log(parts["radius_sq"] / parts["radius_sq"].sum("component")).values
     turn = np.sqrt((runs.tree["snapshots"]["turn"] ** 2).mean("snapshot")).values
     names = parts["component_name"].values.tolist()
-    return {"turn": turn, "names": names} | {
-        name: [[float(f"{one:.5g}") for one in row] for row in rows]
-        for name, rows in (("losses", losses), ("shares", shares))
-    }
+    return {"turn": turn, "names": names} | plain({"losses": losses, "shares": shares}, 5)
 
 
 def kept(one, name):
@@ -148,7 +146,7 @@ def parts(found):
     body += folded(f"The sphere against itself at {LARGER} times two of the rates", table(HEAD, larger))
     for name, one in found.items():
         body += folded(f"{name}: states", states(one))
-        body += folded(f"{name}: every form", [*section(one, reached(one.verdicts)), *(f"- {x}" for x in one.notes)])
+        body += section(f"{name}: every form", one, one.notes)
     top = [at(one, RATES[-1]) & (one.dataset["status"].values == "diverged") for one in (elr, sphere)]
     cells = {name: dict.fromkeys(QUANTITIES) | {row[0].split(" (")[0]: row for row in judged[name]} for name in FREE}
     heat = [np.nanmean(sphere.dataset["temperature"].values[at(sphere, rate)]) for rate in RATES]

@@ -11,11 +11,11 @@ import stored
 import torch
 from stored import EXPERIMENTS
 from tables import INK, INKS, MUTED, panels, save, says, table
-from tiny_states import burnt_in, step_gradient
 
 from empirics import Experiment
+from empirics.data.loading import load
 from empirics.models.base import views
-from empirics.training.ensemble import Raw
+from empirics.training.ensemble import Ensemble, Raw
 
 #: What is looked at, its words, and how often during the measured part.
 NETWORKS = {
@@ -77,6 +77,22 @@ def lowest(f):
 def end(f):
     """The slope where the step ends."""
     return f[-2]
+
+
+def burnt_in(experiment, runs):
+    """These runs after their burn-in: the ensemble and its state."""
+    ensemble = Ensemble(experiment, runs, load(experiment.data))
+    state = ensemble.start()
+    for _ in range(ensemble.times.burn_in):
+        ensemble.advance(state)
+    return ensemble, state
+
+
+def step_gradient(ensemble, state, row, out):
+    """Write the gradient that a step from here is taken with, all its noise added, shape (run, d)."""
+    ensemble._step.take(state, state.step, row, out)
+    if ensemble._noise is not None:
+        ensemble._noise.add(state, state.step, out, torch.linalg.vecdot(state.flat, state.flat))
 
 
 def along(ensemble, state, number, lr):

@@ -170,7 +170,7 @@ def _of_other_pages(found):
 def _write(found):
     """Write a summary: a line for each verdict, note and column, and for what each page keeps."""
     parts = []
-    for key, value in _plain(asdict(found)).items():
+    for key, value in plain(asdict(found)).items():
         if isinstance(value, list):
             lines, ends = [_text(one) for one in value], "[]"
         elif isinstance(value, dict):
@@ -186,14 +186,14 @@ def _text(value):
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value):
-    """Make values JSON's: numbers to seven digits, what is not finite null."""
+def plain(value, digits=DIGITS):
+    """Make values JSON's: numbers to so many digits, what is not finite null."""
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one, digits) for key, one in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one, digits) for one in value]
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+        return float(f"{value:.{digits}g}") if np.isfinite(value) else None
     return value

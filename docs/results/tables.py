@@ -38,6 +38,11 @@ def counts(dataset):
     return ", ".join(f"{count} {status}" for status, count in found.items())
 
 
+def number_of(runs, status):
+    """How many runs have this status."""
+    return int((runs.dataset["status"] == status).sum())
+
+
 def usable(runs):
     """Runs that enter the fits."""
     return runs.dataset.isel(run=np.flatnonzero(runs.dataset["status"].values == "ok"))
@@ -49,13 +54,9 @@ def span(values, form=".2g"):
 
 
 def shown(one, places=3):
-    """An estimate with half its interval."""
-    return f"{one.value:z.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
-
-
-def bare(verdict, places=3):
-    """What a verdict measured with half its interval."""
-    return f"{verdict.measured:z.{places}f} ± {(verdict.high - verdict.low) / 2:.{places}f}"
+    """An estimate, or what a verdict measured, with half its interval."""
+    value = one.measured if hasattr(one, "measured") else one.value
+    return f"{value:z.{places}f} ± {(one.high - one.low) / 2:.{places}f}"
 
 
 def bracketed(value, low, high, form=".4g"):
@@ -123,18 +124,16 @@ def matrix(found, words, forms):
     return table(["experiment", "", "m", *(head for *_, head in forms)], rows)
 
 
-def section(stored, verdicts):
-    """Lines on an experiment: statuses, the table of verdicts, and why what does not agree does not."""
-    rows = []
+def section(title, stored, notes=()):
+    """A closed block on an experiment: statuses, the table of verdicts, why what does not agree does not, and notes."""
+    rows, verdicts = [], reached(stored.verdicts)
     for one in verdicts:
-        measured, title = bracketed(one.measured, one.low, one.high), one.title.replace("|", "\\|")
-        rows.append([one.claim, title, one.kind, f"{one.theory:.4g}", measured, one.verdict])
+        measured, form = bracketed(one.measured, one.low, one.high), one.title.replace("|", "\\|")
+        rows.append([one.claim, form, one.kind, f"{one.theory:.4g}", measured, one.verdict])
     reasons = dict.fromkeys(one.reason for one in verdicts if one.verdict != "agrees")
-    return [
-        *(f"Runs: {counts(stored.dataset)}.", ""),
-        *table(["claim", "form", "kind", "theory", "measured", "verdict"], rows),
-        *("", *(f"- {reason}" for reason in reasons)),
-    ]
+    lines = table(["claim", "form", "kind", "theory", "measured", "verdict"], rows)
+    listed = (f"- {one}" for one in (*reasons, *notes))
+    return folded(title, [f"Runs: {counts(stored.dataset)}.", "", *lines, "", *listed])
 
 
 def passed(verdicts):

@@ -3,7 +3,7 @@
 import platform
 
 import numpy as np
-from tables import bracketed, folded, reached, section, table
+from tables import bracketed, folded, number_of, section, table
 
 from empirics.claims import judge
 from empirics.claims.protocol import effective_lr
@@ -67,25 +67,19 @@ def first(name):
     return "effective_lr" if name == "text-elr" else "lr"
 
 
-def unsettled(one):
-    """How many runs are not stationary."""
-    return f"{int((one.dataset['status'] == 'not stationary').sum())} of {one.dataset.sizes['run']}"
-
-
 def parts(found):
     """What words/text.md asks for."""
     one, more = difference(found["text"], found["text-elr"]), found["text"].more["text"]
     low, high = one.interval()
     body = folded("The states", states(found))
     for name, stored in found.items():
-        listed = [*section(stored, reached(stored.verdicts)), *(f"- {note}" for note in stored.notes)]
-        body += folded(f"{name} ({WHAT[name]}): every form", listed)
+        body += section(f"{name} ({WHAT[name]}): every form", stored, stored.notes)
     losses = found["text"].dataset["loss"].values
     return {
         "tables": body,
         "difference": bracketed(one.value, low, high, ".3f"),
-        "unsettled": unsettled(found["text-elr"]),
-        "diverged": str(int((found["text-elr"].dataset["status"] == "diverged").sum())),
+        "unsettled": f"{number_of(found['text-elr'], 'not stationary')} of {found['text-elr'].dataset.sizes['run']}",
+        "diverged": str(number_of(found["text-elr"], "diverged")),
         "word": judge(0.0, low, high, MARGIN)[0],
         "frequency": f"{more['frequency']:.2f}",
         "pairs": f"{more['pairs']:.2f}",

@@ -1,22 +1,7 @@
 """Networks small enough to mix: how the Gibbs claims fail, and that V10, which knows wells alone, has none there."""
 
 import numpy as np
-from tables import (
-    INK,
-    MUTED,
-    SERIES,
-    directions,
-    folded,
-    matrix,
-    panels,
-    reached,
-    save,
-    says,
-    section,
-    table,
-    ticks,
-    usable,
-)
+from tables import INK, MUTED, SERIES, directions, folded, matrix, panels, save, says, section, table, ticks, usable
 from unit import FORMS
 
 #: Experiments: what each is, and its looks in the figure.
@@ -82,7 +67,7 @@ def _moments(data):
 
 def parts(found):
     """What words/tiny.md asks for."""
-    every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
+    every = [line for name, one in found.items() for line in section(name, one)]
     return {
         "matrix": folded(
             "Every experiment: V1 to V6", matrix(found, {name: words for name, (words, *_) in SHOWN.items()}, FORMS)

@@ -3,7 +3,7 @@
 import numpy as np
 import stored
 import unit_choice
-from tables import INK, MUTED, SERIES, find, folded, matrix, panels, reached, save, says, section, table, ticks
+from tables import INK, MUTED, SERIES, find, folded, matrix, panels, save, says, section, table, ticks
 
 #: Experiments: what each is, and its looks in the figure.
 SHOWN = {
@@ -81,9 +81,9 @@ def _explained(gibbs, own):
     return f"disagrees, {left.get(own.verdict, 'explained within ' + format((own.high - own.low) / 2, '.0%'))}"
 
 
-def drawn(found, shown, name):
+def draw(found):
     """Draw measured moments over those that H and Sigma predict, a point for each run."""
-    every = {one: [sides(found[one], form) for form in MOMENTS] for one in shown}
+    every = {one: [sides(found[one], form) for form in MOMENTS] for one in SHOWN}
     means = {
         one: [f"{np.mean(side):.2f}" for pair in pairs for side in pair if len(side)] for one, pairs in every.items()
     }
@@ -92,7 +92,7 @@ def drawn(found, shown, name):
     title += f"Var L/(R T²), predicted and measured: white digits {white[0]}, {white[1]}; raw images {raw[0]}, {raw[1]}"
     figure, axes = panels(title, height=4.1)
     for axis, label, which in zip(axes, AXES, (0, 1), strict=True):
-        for one, (words, marker, ink) in shown.items():
+        for one, (words, marker, ink) in SHOWN.items():
             predicted, measured = every[one][which]
             if len(predicted):
                 some = slice(None, None, -(-len(predicted) // MOST))
@@ -108,15 +108,10 @@ def drawn(found, shown, name):
         says(axis, "measured = predicted (V10)", (0.5, 0.95), INK, ha="center", xycoords="axes fraction")
         says(axis, "Gibbs law", (0.99, 1), MUTED, (0, -6), ha="right", xycoords=axis.get_yaxis_transform())
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
-    listed = "; ".join(f"{shown[one][0]}: {', '.join(numbers)}" for one, numbers in means.items() if numbers)
+    listed = "; ".join(f"{SHOWN[one][0]}: {', '.join(numbers)}" for one, numbers in means.items() if numbers)
     alt = "Measured against predicted Var L/(R T²) and E|∇L|²/(T tr H), a point for each run. Means, "
     alt += "predicted and measured: "
-    save(figure, name, f"{alt}{listed}.")
-
-
-def draw(found):
-    """The figure of the page."""
-    drawn(found, SHOWN, "unit")
+    save(figure, "unit", f"{alt}{listed}.")
 
 
 def scales(rows):
@@ -144,7 +139,7 @@ def parts(found):
     """What words/unit.md asks for."""
     choice, found = found["unit-choice"].more["unit-choice"], {name: found[name] for name in SHOWN}
     exact = choice["exact"]
-    every = [line for name, one in found.items() for line in folded(name, section(one, reached(one.verdicts)))]
+    every = [line for name, one in found.items() for line in section(name, one)]
     words = {name: words for name, (words, *_) in SHOWN.items()}
     return {
         "matrix": folded("Every experiment on the unit: V1 to V6 and V10", matrix(found, words, COLUMNS)),

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import torch
-from stored import HERE, record_study
+from stored import HERE, plain, record_study
 from tables import folded, mean_interval, student, table
 from torch.nn.utils import clip_grad_norm_
 from watched_choices import ADVICE, CHOICES, applies, helps, prepare
@@ -78,7 +78,7 @@ def summary(case, folder):
         columns = {name: [run["result"][name] for run in found] for name in found[0]["result"]}
         columns["share of stationary"] = [middle(run["table"]) for run in found]
         known = {name: values for name, values in columns.items() if np.isfinite(values).all()}
-        scores[choice] = {name: [float(f"{one:.6g}") for one in values] for name, values in known.items()}
+        scores[choice] = plain(known, 6)
     first = seeds[0]["as found"]
     weights = sum(row["parameters"] for row in first["table"])
     turned = sum(row["parameters"] for row in first["table"] if row["scale_invariant"])

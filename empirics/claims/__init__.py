@@ -112,7 +112,7 @@ def compare(runs: Any, claims: Claims = ()) -> Verdicts:
     statuses: Counter[str] = Counter()
     several = len(_groups(data)) > 1
     for table, fitting in tables_of(runs, known.values()):
-        protocol, optimizer = str(table.data.attrs["protocol"]), table.optimizer
+        protocol, optimizer = table.protocol, table.optimizer
         statuses.update(table.status.tolist())
         if not fitting:
             alone = optimizer in OPTIMIZERS and protocol in KNOBS

@@ -95,7 +95,7 @@ class AdiabatSlope(Claim):
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the slope of the protocol."""
-        free = _free(table)
+        free = table.protocol == "fixed-lr"
         form = fixed_lr_form(law_of(table)) if free else FIXED_ELR
         name = "temperature" if table.optimizer != "sgd" else "entropy-of-schedule" if free else "heat-capacities"
         slope = ground_of(table, name)
@@ -116,14 +116,9 @@ class AdiabatSlope(Claim):
         return () if isinstance(comparison, str) else (_plot(table, state, comparison),)
 
 
-def _free(table: Table) -> bool:
-    return bool(table.data.attrs.get("protocol") == "fixed-lr")
-
-
 def _missing(table: Table) -> list[str]:
     """Name what is not there and the slopes need."""
-    rate = "lr" if _free(table) else "effective_lr"
-    return [*table.missing(rate, "weight_decay", "entropy", "loss"), *StateVariables.missing(table)]
+    return [*table.missing(table.rate, "weight_decay", "entropy", "loss"), *StateVariables.missing(table)]
 
 
 def fixed_lr_form(of: Protocol) -> str:
@@ -206,19 +201,18 @@ def _log_slope_at_fixed_lr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log weight decay at fixed lr, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.full(len(state.eta_eff), 0.5)
-    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
     noise = np.sqrt(2 * state.noise_temperature / state.eta_eff)
     rate, decay = state.values(table, "lr"), state.values(table, "weight_decay")
     slope = _log_slope("fixed-lr")
-    return np.asarray(slope(rate, decay, curvature, noise, table.dimension), dtype=float)
+    return np.asarray(slope(rate, decay, state.curvature, noise, table.dimension), dtype=float)
 
 
 def _log_slope_at_fixed_elr(table: Table, state: StateVariables) -> FloatArray:
     """Slope of log T in log effective learning rate, for noise of constant size and steps as large as they are."""
     if not state.corrected:
         return np.ones(len(state.eta_eff))
-    curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
-    return np.asarray(_log_slope("fixed-elr")(state.eta_eff, curvature) * np.ones(len(curvature)), dtype=float)
+    slope = _log_slope("fixed-elr")
+    return np.asarray(slope(state.eta_eff, state.curvature) * np.ones(len(state.curvature)), dtype=float)
 
 
 @dataclass(frozen=True)
@@ -250,8 +244,8 @@ def _comparison(table: Table, state: StateVariables, tilt: float = 0.0) -> _Comp
     why = table.unvarying("entropy", "loss", among=state.within) or too_narrow(state.temperature, state.along)
     if why:
         return why
-    free, gas_constant = _free(table), (table.dimension - 1) / 2
-    rate, decay = (np.log(state.values(table, n)) for n in ("lr" if free else "effective_lr", "weight_decay"))
+    free, gas_constant = table.protocol == "fixed-lr", (table.dimension - 1) / 2
+    rate, decay = (np.log(state.values(table, n)) for n in (table.rate, "weight_decay"))
     along, across, share = rate, decay, 0.0
     if free:
         orbit = orbit_of(law_of(table))
@@ -276,7 +270,7 @@ def _comparison(table: Table, state: StateVariables, tilt: float = 0.0) -> _Comp
 def _prediction(table: Table, state: StateVariables) -> Callable[[FloatArray], FloatArray]:
     """What turns C_V/R of every run into the slope expected of it."""
     of = law_of(table)
-    if not _free(table):
+    if table.protocol != "fixed-lr":
         by_rate = _log_slope_at_fixed_elr(table, state)
         return lambda capacity: slope_in_rate(capacity, by_rate)
     if of.optimizer == "sgd":
@@ -335,7 +329,7 @@ def _plot(table: Table, state: StateVariables, comparison: _Comparison) -> Plot:
     value, half = np.array([(one.value, (one.high - one.low) / 2) for one in found]).T
     (slope, predicted), (error, off) = value.reshape(2, -1), half.reshape(2, -1)
     heat = state.temperature[order]
-    free = _free(table)
+    free = table.protocol == "fixed-lr"
     name, gives = (
         ("log weight decay", _small_slope(law_of(table))) if free else ("log effective learning rate", "C_V + R")
     )

@@ -111,9 +111,8 @@ class Clusters:
 
 def clusters_of(table: Table, among: NDArray[np.bool_] | None = None) -> Clusters:
     """Cells, rows and columns of the runs that a table uses, or of those among them."""
-    protocol = table.data.attrs.get("protocol", "fixed-lr")
-    names = ("effective_lr" if protocol == "fixed-elr" else "lr", "weight_decay")
-    if protocol == "fixed-sphere":
+    names = (table.rate, "weight_decay")
+    if table.protocol == "fixed-sphere":
         names = ("radius", "lr" if table.missing("effective_lr") else "effective_lr")
     whole = [levels(np.log(table.values(name))) for name in names if not table.missing(name)]
     runs = int(table.used.sum())

@@ -18,7 +18,7 @@ from empirics.claims.gas import (
     gas_constant,
     learning_rate,
     noise_compressibility,
-    rate_name,
+    state_missing,
     whatever_the_loss,
 )
 from empirics.claims.ground import ground_of
@@ -95,7 +95,7 @@ class CompressibilityFactor(Claim):
 
     def _identity(self, table: Table) -> Verdict:
         law = ground_of(table, "compressibility")
-        if missing := _missing(table, "grad_variance", "grad_mean_sq"):
+        if missing := state_missing(table, "grad_variance", "grad_mean_sq"):
             return self.not_measured(table, IDENTITY, law, 1.0, missing)
         noisy = table.values("grad_variance") > 0
         slopes, noise, decay = (table.values(name)[noisy] for name in ("grad_mean_sq", "grad_variance", "weight_decay"))
@@ -107,13 +107,13 @@ class CompressibilityFactor(Claim):
 
     def _noise_slope(self, table: Table) -> Verdict:
         table = whatever_the_loss(table)
-        if missing := _missing(table, "grad_variance"):
+        if missing := state_missing(table, "grad_variance"):
             return self.not_measured(table, NOISE_SLOPE, ground_of(table, "real-gas"), 0.0, missing)
         return self._judge_slope(table, NOISE_SLOPE, by_noise(table))
 
     def _slope(self, table: Table) -> Verdict:
         table = whatever_the_loss(table)
-        if missing := _missing(table, "grad_variance", "laplacian", "grad_mean_sq_unit"):
+        if missing := state_missing(table, "grad_variance", "laplacian", "grad_mean_sq_unit"):
             return self.not_measured(table, SLOPE, ground_of(table, "real-gas"), 0.0, missing)
         return self._judge_slope(table, SLOPE, by_curvature(table))
 
@@ -129,7 +129,7 @@ class CompressibilityFactor(Claim):
 
     def _ideal(self, table: Table) -> Verdict:
         law = ground_of(table, "configurational-temperature")
-        if missing := [*_missing(table, "laplacian", "grad_mean_sq_unit"), *StateVariables.missing(table)]:
+        if missing := [*state_missing(table, "laplacian", "grad_mean_sq_unit"), *StateVariables.missing(table)]:
             return self.not_measured(table, IDEAL, law, 1.0, missing)
         within, slopes = StateVariables.of(table).within, table.values("grad_mean_sq_unit")
         curved = within & (table.values("laplacian") > 0)
@@ -174,10 +174,10 @@ def _inverted(one: Estimate) -> Estimate:
 
 def _by_thermometer(table: Table) -> dict[str, FloatArray]:
     """Z of the runs used with each thermometer that there are numbers for."""
-    if _missing(table, "grad_variance") or not table.used.any():
+    if state_missing(table, "grad_variance") or not table.used.any():
         return {}
     ways = {"the noise": by_noise(table)}
-    if not _missing(table, "laplacian", "grad_mean_sq_unit"):
+    if not state_missing(table, "laplacian", "grad_mean_sq_unit"):
         ways["the configurational thermometer"] = by_curvature(table)
     return ways
 
@@ -219,10 +219,6 @@ def by_curvature(table: Table) -> FloatArray:
 def _work(table: Table) -> FloatArray:
     """Pressure times volume."""
     return table.values("weight_decay") * table.values("radius_sq") / 2
-
-
-def _missing(table: Table, *names: str) -> list[str]:
-    return table.missing(rate_name(table), "weight_decay", "radius_sq", *names)
 
 
 def _over_volume(table: Table, factor: FloatArray) -> tuple[Estimate, Estimate]:

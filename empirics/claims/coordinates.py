@@ -84,7 +84,7 @@ ROUNDS = 60
 
 def law_of(table: Table) -> Protocol:
     """Return the protocol of the runs with their optimiser, as `thermo_theory` has it."""
-    return law(str(table.data.attrs.get("protocol", "fixed-lr")), table.optimizer)
+    return law(table.protocol, table.optimizer)
 
 
 def with_momentum(data: xr.Dataset, runs: Any) -> xr.Dataset:

@@ -86,7 +86,7 @@ def _momentum(table: Table) -> str:
 
 def _fixed_elr(table: Table) -> str:
     """A radius that falls as the inverse root of weight decay at what is called a fixed learning rate."""
-    if table.data.attrs.get("protocol", "fixed-lr") != "fixed-lr":
+    if table.protocol != "fixed-lr":
         return ""
     if table.missing("lr", "weight_decay", "radius_sq") or log_slopes(law_of(table).radius)[1] == -0.5:
         return ""

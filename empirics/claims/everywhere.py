@@ -214,8 +214,7 @@ def over_plane(table: Table, values: ArrayLike, among: NDArray[np.bool_] | None 
         The mean's, with the band as `everywhere`.
     """
     together = clusters_of(table, among)
-    rate = "effective_lr" if table.data.attrs.get("protocol") == "fixed-elr" else "lr"
-    names = [name for name in (rate, "weight_decay", "radius") if not table.missing(name)]
+    names = [name for name in (table.rate, "weight_decay", "radius") if not table.missing(name)]
     chosen = np.ones(int(table.used.sum()), dtype=bool) if among is None else among
     settings = [np.log(table.values(name)[chosen]) for name in names]
     settings = [z for z in settings if len(z) and np.ptp(z) > 0][:2]

@@ -32,22 +32,17 @@ __all__ = [
     "learning_rate",
     "noise_compressibility",
     "noise_temperature",
-    "rate_name",
+    "state_missing",
     "whatever_the_loss",
 ]
 
 FloatArray = NDArray[np.float64]
 
 
-def rate_name(table: Table) -> str:
-    """Name of what sets the size of steps: "lr", or "effective_lr" where that is fixed."""
-    return "effective_lr" if table.data.attrs.get("protocol") == "fixed-elr" else "lr"
-
-
 def learning_rate(table: Table) -> FloatArray:
     """Learning rate of the runs used as an SGD step has it; at fixed ELR its mean, eta_eff E r^2."""
-    rate = table.values(rate_name(table))
-    return rate * table.values("radius_sq") if rate_name(table) == "effective_lr" else rate
+    rate = table.values(table.rate)
+    return rate * table.values("radius_sq") if table.rate == "effective_lr" else rate
 
 
 @cache
@@ -81,6 +76,11 @@ def directions_constant(weights: ArrayLike) -> FloatArray:
     2.0
     """
     return np.asarray(_compiled("directions")(np.asarray(weights, dtype=float)), dtype=float)
+
+
+def state_missing(table: Table, *names: str) -> list[str]:
+    """What is not there of the step, of p and V, and of these variables."""
+    return table.missing(table.rate, "weight_decay", "radius_sq", *names)
 
 
 def noise_compressibility(slopes: ArrayLike, noise: ArrayLike, lr: ArrayLike, decay: ArrayLike) -> FloatArray:

@@ -67,10 +67,9 @@ def ground_of(table: Table, name: str) -> Ground:
     LookupError
         If there is none for their protocol and optimiser.
     """
-    protocol = str(table.data.attrs.get("protocol", "fixed-lr"))
-    for one in entries((name,), protocol, table.optimizer):
+    for one in entries((name,), table.protocol, table.optimizer):
         return Ground.of(one)
-    raise LookupError(f"{name!r} is not derived for {protocol} with {table.optimizer}")
+    raise LookupError(f"{name!r} is not derived for {table.protocol} with {table.optimizer}")
 
 
 def entries(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> tuple[Entry, ...]:

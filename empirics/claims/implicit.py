@@ -188,7 +188,7 @@ def _refused(table: Table, on_entropy: bool = False) -> str:
     if why := _no_well(table) or unmixed(table, on_entropy):
         return why
     times = table.values("harmonic_relaxations")[_in_well(table)]
-    share = float((times < FEWEST_RELAXATIONS).mean())
+    share = float((times < FEWEST_RELAXATIONS).mean()) if len(times) else 0.0
     if share <= MOST_LEFT_OUT:
         return ""
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -51,28 +51,16 @@ class Relation:
     knobs: tuple[str, ...]  # the variables of the table that the coordinates need; the effective learning rate apart
 
 
+def _forms(along: str, across: str) -> tuple[str, str, str]:
+    return SPLINE_OF.format(along, across), ORBITS_OF.format(along), QUADRATIC
+
+
 RELATIONS = {
     "fixed-lr": Relation((SPLINE, ORBITS, QUADRATIC), "R", 1.0, ("lr", "weight_decay")),
     "fixed-elr": Relation(
-        (
-            SPLINE_OF.format("effective learning rate", "weight decay"),
-            ORBITS_OF.format("effective learning rate"),
-            QUADRATIC,
-        ),
-        "R",
-        1.0,
-        ("effective_lr", "weight_decay"),
+        _forms("effective learning rate", "weight decay"), "R", 1.0, ("effective_lr", "weight_decay")
     ),
-    "fixed-sphere": Relation(
-        (
-            SPLINE_OF.format("effective learning rate", "radius"),
-            ORBITS_OF.format("effective learning rate"),
-            QUADRATIC,
-        ),
-        "d - 1",
-        2.0,
-        ("radius",),
-    ),
+    "fixed-sphere": Relation(_forms("effective learning rate", "radius"), "d - 1", 2.0, ("radius",)),
 }
 
 
@@ -137,7 +125,7 @@ class MaxwellRelation(Claim):
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the relation along symmetry orbits where there are enough of them; other ways to it stand beside it."""
-        protocol, of = _protocol(table), law_of(table)
+        protocol, of = table.protocol, law_of(table)
         relation, theory = relation_of(of), maxwell_ratio(protocol, table.optimizer)
         symmetric = ground_of(table, "maxwell-from-symmetry")
         spline, orbits, _ = relation.forms
@@ -145,8 +133,11 @@ class MaxwellRelation(Claim):
             return [self.not_measured(table, orbits, symmetric, theory, missing)]
         along, across, entropy = _coordinates(table, "entropy")
         together, why = clusters_of(table), table.unvarying("entropy")
-        ways = zip(relation.forms, (_by_spline, _by_orbits, _by_quadratic), strict=True)
-        found = {form: no_estimate(why) if why else by(along, across, entropy, together) for form, by in ways}
+        ways: tuple[Callable[..., Estimate], ...] = (_by_spline, within_orbits, _by_quadratic)
+        found = {
+            form: no_estimate(why) if why else by(along, across, entropy, together)
+            for form, by in zip(relation.forms, ways, strict=True)
+        }
         inside = _on_orbits(along)
         first = orbits if inside.sum() >= SHARE_ON_ORBITS * len(inside) and np.isfinite(found[orbits].low) else spline
         estimate = found.pop(first)
@@ -171,7 +162,7 @@ class MaxwellRelation(Claim):
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes with their two references, which distinguish a gas from a path entropy."""
         notes = self._largest_error(table)
-        if _protocol(table) == "fixed-lr":
+        if table.protocol == "fixed-lr":
             notes += _slopes(table)
         if "path_entropy" in table.data and table.used.any():
             share = float(table.values("path_entropy").mean())
@@ -184,7 +175,7 @@ class MaxwellRelation(Claim):
 
     def _largest_error(self, table: Table) -> list[str]:
         """Largest deviation from the relation, as in the paper; it has no interval, so it is not judged."""
-        protocol = _protocol(table)
+        protocol = table.protocol
         along, across, entropy = np.empty(0), np.empty(0), np.empty(0)
         lacking = table.missing(*relation_of(law_of(table)).knobs, "entropy")
         if not lacking and table.used.sum() >= FEWEST_RUNS and not table.unvarying("entropy"):
@@ -219,9 +210,7 @@ def relation_of(of: Protocol) -> Relation:
     """
     if of.optimizer == "sgd":
         return RELATIONS[of.key]
-    equal, other = orbit_of(of).words
-    forms = (SPLINE_OF.format(equal, other), ORBITS_OF.format(equal), QUADRATIC)
-    return replace(RELATIONS["fixed-lr"], forms=forms)
+    return replace(RELATIONS["fixed-lr"], forms=_forms(*orbit_of(of).words))
 
 
 def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -248,10 +237,6 @@ def reference_slopes(of: Protocol) -> tuple[tuple[float, float], tuple[float, fl
     pairs = list(zip(heats, sizes, strict=True))
     gas, path = (tuple(share * heat + 2 * size for heat, size in pairs) for share in (1, 2))
     return (gas[0], gas[1]), (path[0], path[1])
-
-
-def _protocol(table: Table) -> str:
-    return str(table.data.attrs.get("protocol", "fixed-lr"))
 
 
 #: What is equal along a symmetry orbit, what changes, and what is taken off S, where the protocol fixes a rate.
@@ -329,7 +314,7 @@ def _slopes(table: Table) -> list[str]:
 
 def _coordinates(table: Table, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The logarithms of what is fixed and of what changes, and a variable in the protocol's unit."""
-    protocol, of = _protocol(table), law_of(table)
+    protocol, of = table.protocol, law_of(table)
     values = table.values(name) / (relation_of(of).share * (table.dimension - 1) / 2)
     if protocol == "fixed-lr":
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
@@ -342,11 +327,6 @@ def _by_spline(along: FloatArray, across: FloatArray, entropy: FloatArray, clust
     """``S = s(along) + c across`` with s free."""
     basis = spline_basis(along)
     return fit(np.c_[basis, across], entropy, np.r_[np.zeros(basis.shape[1]), 1.0], clusters)
-
-
-def _by_orbits(along: FloatArray, across: FloatArray, entropy: FloatArray, clusters: Clusters) -> Estimate:
-    """Differences along symmetry orbits."""
-    return within_orbits(along, across, entropy, clusters)
 
 
 def _by_quadratic(along: FloatArray, across: FloatArray, entropy: FloatArray, clusters: Clusters) -> Estimate:

@@ -69,7 +69,7 @@ class Minima:
 
 def on_sphere(table: Table) -> bool:
     """Whether the norm is held, so that F is minimised in place of G."""
-    return bool(table.data.attrs.get("protocol") == "fixed-sphere")
+    return table.protocol == "fixed-sphere"
 
 
 def without(table: Table) -> list[str]:
@@ -85,7 +85,7 @@ def minima(table: Table) -> Minima:
     temperature (`empirics.claims.state`).
     """
     state, sphere = StateVariables.of(table), on_sphere(table)
-    (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
+    (across, _), (up, _) = AXES[table.protocol]
     # Worked out from lr and radius, equal rates may differ in their last digits.
     rate = _rounded(state.eta_eff) if across == "effective_lr" else state.values(table, across)
     measured = [np.log(state.temperature), state.values(table, "loss"), state.entropy(table)]
@@ -193,7 +193,7 @@ def exhibits_of(table: Table) -> tuple[Map | Rows, ...]:
 def _map(
     table: Table, found: Minima, name: str, title: str, values: FloatArray, caption: str, unit: str, least: Least
 ) -> Map:
-    (_, across), (_, up) = AXES[str(table.data.attrs["protocol"])]
+    (_, across), (_, up) = AXES[table.protocol]
     states, worst = int(np.isfinite(least.missed).sum()), float(np.nanmax(least.missed))
     missed = f"{worst:.2g} R T at most (median {float(np.nanmedian(least.missed)):.2g})"
     if values is least.missed:
@@ -219,7 +219,7 @@ def _map(
 
 def _rows(table: Table, found: Minima) -> Rows:
     """Every state with its minimum."""
-    (across, _), (up, _) = AXES[str(table.data.attrs["protocol"])]
+    (across, _), (up, _) = AXES[table.protocol]
     short = {"lr": "lr", "effective_lr": "effective learning rate", "weight_decay": "wd", "radius": "radius"}
     head = [short[across], short[up], f"minimum at {short[across]}", f"minimum at {short[up]}", "excess (R T)"]
     head += ["directions: shift in log T", "excess (R T)"]

@@ -20,7 +20,7 @@ from empirics.claims.gas import (
     learning_rate,
     noise_compressibility,
     noise_temperature,
-    rate_name,
+    state_missing,
     whatever_the_loss,
 )
 from empirics.claims.ground import Ground, ground_of
@@ -186,7 +186,7 @@ class _Parts:
         if group is None:
             return ["group components (the scale-invariant blocks of the network)"]
         lacking = [f"components/{name}" for name in NEEDED if name not in group.variables]
-        return lacking + table.missing(rate_name(table), "weight_decay", "radius_sq")
+        return lacking + state_missing(table)
 
     @classmethod
     def of(cls, table: Table) -> _Parts:

@@ -26,7 +26,7 @@ from empirics.claims.everywhere import local_slopes, over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series, typeset
 from empirics.claims.fits import fit, mean_of, no_estimate, spline_basis
 from empirics.claims.ground import Ground, ground_of
-from empirics.claims.state import StateVariables
+from empirics.claims.state import StateVariables, noise_variance
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
 from empirics.measure.rounding import quotient
@@ -155,11 +155,11 @@ class RadiusLaw(Claim):
 
     def _balance(self, table: Table) -> Verdict:
         measured, plain = balances(table.data), table.optimizer == "sgd"
-        exact = ground_of(table, "norm-balance") if plain and _protocol(table) == "fixed-lr" else None
+        exact = ground_of(table, "norm-balance") if plain and table.protocol == "fixed-lr" else None
         # No derivation says it of r at fixed ELR, nor of any step: it is what stationary means there.
         of = exact or Ground("identity", source=_AT_FIXED_ELR if plain else _OWN_BALANCE)
         if measured is None or not np.isfinite(measured).any():
-            names = [_rate(table), "weight_decay", "grad_sq", "radius_sq"]
+            names = [table.rate, "weight_decay", "grad_sq", "radius_sq"]
             return self.not_measured(table, BALANCE, of, 1.0, table.missing(*names) or names)
         measured = measured[np.isfinite(measured)]
         return self.verdict(
@@ -174,13 +174,13 @@ class RadiusLaw(Claim):
         )
 
     def _slopes(self, table: Table) -> Verdict:
-        free = _protocol(table) == "fixed-lr"
-        of, theory = law_of(table), slope_difference(_protocol(table), table.optimizer)
+        free = table.protocol == "fixed-lr"
+        of, theory = law_of(table), slope_difference(table.protocol, table.optimizer)
         form = f"Slope of log r in {orbit_of(of).difference}" if free else SLOPE
         symmetric = ground_of(table, "scaling-symmetry").also("stationarity")
-        if missing := table.missing(_rate(table), "weight_decay", "radius_sq"):
+        if missing := table.missing(table.rate, "weight_decay", "radius_sq"):
             return self.not_measured(table, form, symmetric, theory, missing)
-        rate, decay = np.log(table.values(_rate(table))), np.log(table.values("weight_decay"))
+        rate, decay = np.log(table.values(table.rate)), np.log(table.values("weight_decay"))
         # SGD: log r = f(log lr + log wd) + c (log lr - log wd)/2, whatever f; at fixed ELR f(log eta_eff) + c log wd.
         along, across = (orbit_of(of).along(rate, decay), orbit_of(of).across(rate, decay)) if free else (rate, decay)
         basis, log_radius = spline_basis(along), 0.5 * np.log(table.values("radius_sq"))
@@ -198,7 +198,7 @@ class RadiusLaw(Claim):
         formula = ground_of(table, "radius")
         if missing := list(dict.fromkeys([*radius_lacks(table), *table.missing("grad_variance")])):
             return self.not_measured(table, form, formula, 1.0, missing)
-        unit = _unit_noise(table)
+        unit = noise_variance(table)
         if len(unit) and not (unit > 0).any():
             return self.not_measured(table, form, formula, 1.0, ["a positive grad_variance_unit"])
         noisy, ratio = radius_ratios(table)
@@ -226,7 +226,7 @@ class RadiusLaw(Claim):
 
     def notes(self, table: Table) -> list[str]:
         """Give the separate slopes of log r, which are exact only if E|g|^2 at unit norm does not depend on lr wd."""
-        if _protocol(table) != "fixed-lr" or table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
+        if table.protocol != "fixed-lr" or table.missing("lr", "weight_decay", "radius_sq") or not table.used.any():
             return []
         rate, decay = np.log(table.values("lr")), np.log(table.values("weight_decay"))
         design, values = np.c_[np.ones_like(rate), rate, decay], 0.5 * np.log(table.values("radius_sq"))
@@ -246,19 +246,10 @@ def _fraction(slope: float) -> Fraction:
     return Fraction(slope).limit_denominator(12)
 
 
-def _protocol(table: Table) -> str:
-    return str(table.data.attrs.get("protocol", "fixed-lr"))
-
-
-def _rate(table: Table) -> str:
-    """Name of what sets the size of steps."""
-    return "lr" if _protocol(table) == "fixed-lr" else "effective_lr"
-
-
 def radius_lacks(table: Table) -> list[str]:
     """Name what is not there and the formula needs."""
     of = law_of(table)
-    names = [_rate(table), "weight_decay", "radius_sq"]
+    names = [table.rate, "weight_decay", "radius_sq"]
     if table.missing("grad_variance_unit"):
         names.append("grad_variance")
     if of.optimizer == "lars" and not table.missing("momentum") and table.values("momentum").any():
@@ -266,33 +257,26 @@ def radius_lacks(table: Table) -> list[str]:
     return [*table.missing(*names), *lacking(table, () if of.optimizer == "sgd" else radius_arguments(of))]
 
 
-def _unit_noise(table: Table) -> FloatArray:
-    """Trace of the gradient covariance at unit norm."""
-    if not table.missing("grad_variance_unit"):
-        return table.values("grad_variance_unit")
-    return table.values("grad_variance") * table.values("radius_sq")
-
-
 def radius_ratios(table: Table) -> tuple[NDArray[np.bool_], FloatArray]:
     """Which runs the formula is held against, and r^2 measured over predicted in these."""
-    unit = _unit_noise(table)
+    unit = noise_variance(table)
     # |grad L|^2 is estimated without bias, so its estimate can exceed E|g|^2 where there is hardly any noise.
     noisy = unit > 0
     if not StateVariables.missing(table):
         noisy &= StateVariables.of(table).within
-    rate, decay, squared = (table.values(name) for name in (_rate(table), "weight_decay", "radius_sq"))
+    rate, decay, squared = (table.values(name) for name in (table.rate, "weight_decay", "radius_sq"))
     of = law_of(table)
     if of.optimizer == "sgd":
         return noisy, squared[noisy] / _predicted(table, rate, decay, unit, noisy)
     # The push of an Adam step is that of all its weights, not of the directions alone.
-    given = settings(table, radius_arguments(of), np.where(unit > 0, unit, np.nan), table.weights)
+    given = settings(table, radius_arguments(of), unit, table.weights)
     return noisy, squared[noisy] / stationary_square(of, given)[noisy]
 
 
 def _plot(table: Table, margin: float, chosen: NDArray[np.bool_], ratio: FloatArray) -> Plot:
     """Both predictions of r^2 against what sets the size of steps."""
-    free = _protocol(table) == "fixed-lr"
-    rate, decay = table.values(_rate(table)), table.values("weight_decay")
+    free = table.protocol == "fixed-lr"
+    rate, decay = table.values(table.rate), table.values("weight_decay")
     orbit = orbit_of(law_of(table)) if free else None
     along = np.exp(orbit.along(np.log(rate), np.log(decay))) if orbit else rate
     equal = typeset(orbit.words[0]) if orbit else "effective learning rate"
@@ -330,7 +314,7 @@ def _predicted(
 ) -> FloatArray:
     """r^2 of the chosen runs by the formula of the SDE, with its first correction where the curvature was measured."""
     d, rate, decay, sigma = table.dimension, rate[chosen], decay[chosen], np.sqrt(unit[chosen] / (table.dimension - 1))
-    free = _protocol(table) == "fixed-lr"
+    free = table.protocol == "fixed-lr"
     if free:
         predicted = FixedLR.radius(eta=rate, lam=decay, sigma=sigma, d=d) ** 2
     else:

@@ -80,6 +80,8 @@ class StateVariables:
         Effective learning rate; for other optimisers than SGD what takes its place in their temperature.
     noise_temperature : numpy.ndarray
         eta_eff sigma^2/2, sigma^2 = tr Sigma/(d - 1) at unit norm.
+    curvature : numpy.ndarray
+        Mean curvature, where positive; 0 if it was not measured.
     temperature : numpy.ndarray
         That of the Gibbs law which steps of this size sample.
     along : numpy.ndarray
@@ -94,6 +96,7 @@ class StateVariables:
     within: NDArray[np.bool_]
     eta_eff: FloatArray
     noise_temperature: FloatArray
+    curvature: FloatArray
     temperature: FloatArray
     along: FloatArray
     corrected: bool
@@ -125,10 +128,10 @@ class StateVariables:
         temperature = noise.copy()
         temperature[bent] *= finite_step_factor(rate[bent], curvature[bent])
         along = np.log(rate)
-        if table.data.attrs.get("protocol") == "fixed-lr":
+        if table.protocol == "fixed-lr":
             logs = (np.log(table.values(name)[within]) for name in ("lr", "weight_decay"))
             along = orbit_of(law_of(table)).along(*logs)
-        return cls(within, rate, noise, temperature, along, measured and derived, derived)
+        return cls(within, rate, noise, curvature, temperature, along, measured and derived, derived)
 
     def values(self, table: Table, name: str) -> FloatArray:
         """A variable of these runs."""

@@ -129,6 +129,16 @@ class Table:
         return str(np.atleast_1d(self.data["optimizer"].values)[0])
 
     @property
+    def protocol(self) -> str:
+        """The training protocol that all the runs share, by its key; fixed LR where none is named."""
+        return str(self.data.attrs.get("protocol", "fixed-lr"))
+
+    @property
+    def rate(self) -> str:
+        """Name of what sets the size of steps: "lr", or "effective_lr" where that is fixed."""
+        return "effective_lr" if self.protocol == "fixed-elr" else "lr"
+
+    @property
     def dimension(self) -> int:
         """The d of the formulas: one more than the number of directions, of which all spheres together have 2 R.
 
@@ -199,12 +209,11 @@ class Table:
         """Which columns would show whether the runs were stationary, in words; empty if that is known."""
         if self.gated:
             return ""
-        protocol = self.data.attrs.get("protocol", "fixed-lr")
         balanced = ["grad_sq"] if self.optimizer == "sgd" else ["balance"]
         if self.optimizer == "sgd":
-            rate = "effective_lr" if protocol == "fixed-elr" else "lr"
-            balanced = [name for name in (rate, "weight_decay", "radius_sq") if not known(self.data, name)] + balanced
-        named = "status" if protocol == "fixed-sphere" else f"{' and '.join(balanced)}, or status,"
+            needed = (self.rate, "weight_decay", "radius_sq")
+            balanced = [name for name in needed if not known(self.data, name)] + balanced
+        named = "status" if self.protocol == "fixed-sphere" else f"{' and '.join(balanced)}, or status,"
         return f"gate: whether the runs were stationary is not known: {named} with a value for every run would show it"
 
     def beyond_range(self) -> str:

@@ -176,9 +176,8 @@ def _by_balance(table: Table) -> _Sides:
         return _Sides(state.temperature, _slopes(table, state), expected, together)
     expected = by_noise(state.eta_eff, state.values(table, "hessian_noise"))
     if state.corrected:
-        curvature = np.maximum(state.values(table, "laplacian") / (table.dimension - 1), 0.0)
-        bent = curvature > 0
-        expected[bent] *= finite_step_factor(state.eta_eff[bent], curvature[bent])
+        bent = state.curvature > 0
+        expected[bent] *= finite_step_factor(state.eta_eff[bent], state.curvature[bent])
     return _Sides(state.temperature, _slopes(table, state), expected, together)
 
 

@@ -66,7 +66,7 @@ class RadiusTrajectory(Claim):
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Two of the relaxations, with the formula's curves."""
         ways = [] if _missing(table) else [way for way in _ways(table) if np.isfinite(way.ratio)]
-        return (_plot(ways, table.data.attrs["protocol"] == "fixed-lr"),) if ways else ()
+        return (_plot(ways, table.protocol == "fixed-lr"),) if ways else ()
 
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the area."""
@@ -122,10 +122,10 @@ class Way:
 def _ways(table: Table) -> Iterator[Way]:
     """Ways of all runs that have gentle steps."""
     steps, log_radius = _radius_over_steps(table)
-    free, d = table.data.attrs["protocol"] == "fixed-lr", table.dimension
+    free, d = table.protocol == "fixed-lr", table.dimension
     rates = table.values("lr") if free else np.asarray(effective_lr(table.data))[table.used]
     decays, squares, curvatures = table.values("weight_decay"), _squares(table), _curvatures(table)
-    protocol = PROTOCOLS[str(table.data.attrs["protocol"])]
+    protocol = PROTOCOLS[table.protocol]
     for i in np.flatnonzero(StateVariables.of(table).within & np.isfinite(log_radius).all(axis=1) & (squares > 0)):
         settings = {"eta" if free else "eta_eff": rates[i], "lam": decays[i], "sigma": np.sqrt(squares[i] / (d - 1))}
         settings["d"] = d

@@ -17,7 +17,7 @@ from empirics.claims.compressibility import by_noise
 from empirics.claims.everywhere import over_plane
 from empirics.claims.exhibit import Exhibit, Plot, Series
 from empirics.claims.fits import mean_of
-from empirics.claims.gas import learning_rate, rate_name, whatever_the_loss
+from empirics.claims.gas import learning_rate, state_missing, whatever_the_loss
 from empirics.claims.ground import ground_of
 from empirics.claims.table import Table, balances
 from empirics.claims.verdict import Verdict
@@ -82,14 +82,14 @@ class VirialTheorem(Claim):
     def verdicts(self, table: Table) -> list[Verdict]:
         """Judge the theorem, the remainder, and whether the remainder is all there is."""
         table = whatever_the_loss(table)
-        if missing := _missing(table, "radial_gradient"):
+        if missing := state_missing(table, "radial_gradient"):
             return [self.not_measured(table, REMAINDER, ground_of(table, "virial-theorem"), 0.0, missing)]
         return [self._theorem(table), self._remainder(table), self._law(table)]
 
     def exhibits(self, table: Table) -> Sequence[Exhibit]:
         """Show p V/(R T) of every run over what the defect predicts."""
         table = whatever_the_loss(table)
-        if _missing(table, "radial_gradient", "grad_variance"):
+        if state_missing(table, "radial_gradient", "grad_variance"):
             return ()
         noisy = table.values("grad_variance") > 0
         if not noisy.any():
@@ -101,7 +101,7 @@ class VirialTheorem(Claim):
 
     def _theorem(self, table: Table) -> Verdict:
         law = ground_of(table, "virial-with-remainder")
-        if missing := _missing(table, "grad_sq"):
+        if missing := state_missing(table, "grad_sq"):
             return self.not_measured(table, IDENTITY, law, 1.0, missing)
         measured = balances(table.data)
         measured = np.empty(0) if measured is None else measured[np.isfinite(measured)]
@@ -110,7 +110,7 @@ class VirialTheorem(Claim):
 
     def _remainder(self, table: Table) -> Verdict:
         law = ground_of(table, "virial-theorem")
-        if missing := _missing(table, "grad_variance"):
+        if missing := state_missing(table, "grad_variance"):
             return self.not_measured(table, REMAINDER, law, 0.0, missing)
         noisy = table.values("grad_variance") > 0
         drift = 1 - to_leading_order(*_virial(table))
@@ -124,7 +124,7 @@ class VirialTheorem(Claim):
 
     def _law(self, table: Table) -> Verdict:
         law = ground_of(table, "virial-with-remainder").also("pure noise", "small steps")
-        if missing := _missing(table, "grad_variance"):
+        if missing := state_missing(table, "grad_variance"):
             return self.not_measured(table, LAW, law, 0.0, missing)
         noisy = table.values("grad_variance") > 0
         apart = by_noise(table)[noisy] - to_leading_order(*_virial(table))
@@ -183,7 +183,3 @@ def to_leading_order(virial: ArrayLike, work: ArrayLike) -> FloatArray:
     0.75
     """
     return np.asarray(_leading()(np.asarray(virial, dtype=float), np.asarray(work, dtype=float)), dtype=float)
-
-
-def _missing(table: Table, *names: str) -> list[str]:
-    return table.missing(rate_name(table), "weight_decay", "radius_sq", *names)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 PROGRAM = "thermo-theory"
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 DEBUG = "THERMO_THEORY_DEBUG"
+
+#: The training protocols.
+ProtocolName = Literal["fixed-lr", "fixed-elr", "fixed-sphere"]
 
 app = typer.Typer(
     name=PROGRAM,
@@ -25,14 +27,6 @@ app = typer.Typer(
 
 class RequestError(Exception):
     """The request was wrong; the message is shown to the user."""
-
-
-class ProtocolName(StrEnum):
-    """The training protocols."""
-
-    FIXED_LR = "fixed-lr"
-    FIXED_ELR = "fixed-elr"
-    FIXED_SPHERE = "fixed-sphere"
 
 
 def say(message: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,29 +24,16 @@ if TYPE_CHECKING:
     from empirics.claims import Verdicts
 
 
-_SUFFIXES: dict[str, Literal["html", "markdown", "json"]] = {
+#: How `compare` prints, and what `report` writes, by the extension of its file.
+TableFormat = Literal["table", "json", "markdown"]
+PageFormat = Literal["html", "markdown", "json"]
+_SUFFIXES: dict[str, PageFormat] = {
     ".html": "html",
     ".htm": "html",
     ".md": "markdown",
     ".markdown": "markdown",
     ".json": "json",
 }
-
-
-class TableFormat(StrEnum):
-    """How `compare` prints."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class PageFormat(StrEnum):
-    """What `report` writes."""
-
-    HTML = "html"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 @app.command(
@@ -126,7 +112,7 @@ def import_(
         free_folder(out)
     found = survey(
         path,
-        protocol.value,
+        protocol,
         dimension=dimension,
         optimizer=optimizer,
         columns=columns,
@@ -189,7 +175,7 @@ def _mapping(words: Sequence[str]) -> dict[str, str]:
 )
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)],
-    form: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = TableFormat.TABLE,
+    form: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = "table",
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a symmetry or physics claim disagrees.")
     ] = False,
@@ -206,7 +192,7 @@ def compare(
         With 1 if --strict is given and a claim disagrees, or if the code of a claim fails.
     """
     verdicts = _compared(folder, claims or ())
-    others = {TableFormat.JSON: verdicts.to_json, TableFormat.MARKDOWN: verdicts.to_markdown}
+    others = {"json": verdicts.to_json, "markdown": verdicts.to_markdown}
     print(others[form]() if form in others else verdicts.to_text(verbose))
     for error in verdicts.errors:
         say(f"{PROGRAM}: {error}")
@@ -251,7 +237,7 @@ def report(
     """
     if out is not None and out.is_dir():
         raise RequestError(f"report: --out {out} is a folder; give a file, for example {out / 'report.html'}")
-    wanted = f".{form.value}" if form is not None else out.suffix.lower() if out is not None else ".html"
+    wanted = f".{form}" if form is not None else out.suffix.lower() if out is not None else ".html"
     if wanted not in _SUFFIXES:
         raise RequestError(f"report: --out {out} must end in one of {', '.join(_SUFFIXES)}, or give --format")
     chosen = _SUFFIXES[wanted]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,22 +20,8 @@ if TYPE_CHECKING:
 CURVE = 401
 
 
-class ScheduleKind(StrEnum):
-    """Processes that a schedule follows."""
-
-    ISOTHERM = "isotherm"
-    ISOBAR = "isobar"
-    ISOCHORE = "isochore"
-    ADIABAT = "adiabat"
-    COOLDOWN = "cooldown"
-    ENTROPY_RATE = "entropy-rate"
-
-
-class ScheduleFormat(StrEnum):
-    """How `schedule` prints."""
-
-    TABLE = "table"
-    JSON = "json"
+#: Processes that a schedule follows.
+ScheduleKind = Literal["isotherm", "isobar", "isochore", "adiabat", "cooldown", "entropy-rate"]
 
 
 @app.command(
@@ -98,7 +83,7 @@ def schedule(
         typer.Option(help="d, one more than the number of directions (only needed for adam-l2).", show_default=False),
     ] = None,
     points: Annotated[int, typer.Option(help="Number of rows of the table.")] = 11,
-    form: Annotated[ScheduleFormat, typer.Option("--format", help="Output format.")] = ScheduleFormat.TABLE,
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="Output format.")] = "table",
     out: Annotated[Path | None, typer.Option(help="A PNG file for a plot.", show_default=False)] = None,
 ) -> None:
     """Print what a schedule will do."""
@@ -111,7 +96,7 @@ def schedule(
     chosen = {"factor": factor, "rate": rate, "shape": shape, "along": along, "index": index, "correct": correct}
     try:
         Setting(lr, weight_decay, optimizer, momentum=momentum)  # refuses what is out of range
-        plan = _plan(kind.value, chosen, steps=steps, hold=hold, optimizer=optimizer)
+        plan = _plan(kind, chosen, steps=steps, hold=hold, optimizer=optimizer)
         heat = 1.0 if index is None else capacity(law("fixed-lr", optimizer), index)
         rates = {"lr": lr, "weight_decay": weight_decay}
         table, curve = (forecast(plan, **rates, heat_capacity=heat, points=number) for number in (points, CURVE))
@@ -121,7 +106,7 @@ def schedule(
         check = quasi_static(plan, **rates, momentum=momentum, **slow)  # type: ignore[arg-type]
     except ValueError as error:
         raise RequestError(f"schedule: {error}") from None
-    if form is ScheduleFormat.JSON:
+    if form == "json":
         print(_json(plan, table, check))
     else:
         print(table.to_string(index=False, formatters={"step": "{:,}".format}, float_format="{:.6g}".format))
@@ -129,7 +114,7 @@ def schedule(
             "temperature and norm: relative to the start; entropy: change in units of R = (d-1)/2 nats", check, sep="\n"
         )
     if out is not None:
-        _draw(curve, check, f"{kind.value}, {optimizer}", out)
+        _draw(curve, check, f"{kind}, {optimizer}", out)
         say(f"plot: {out}")
 
 

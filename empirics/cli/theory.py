@@ -97,7 +97,7 @@ def _candidates(name: str, protocol: ProtocolName | None, optimizer: str) -> lis
     from thermo_theory import PROTOCOLS
 
     # Without a protocol: the only derivation of that name, or that at fixed LR if there are several.
-    chosen = PROTOCOLS[(protocol or ProtocolName.FIXED_LR).value]
+    chosen = PROTOCOLS[protocol or "fixed-lr"]
     if optimizer == "sgd":
         return [(name, None), (name, chosen.key)] if protocol is None else [(name, chosen.key)]
     try:

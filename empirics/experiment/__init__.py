@@ -197,9 +197,14 @@ class Experiment(TomlTable, ABC):
             )
 
     @property
-    @abstractmethod
+    def _tables(self) -> Any:
+        """The experiment itself, for the tables that every kind has, each of a class of its own."""
+        return self
+
+    @property
     def plan(self) -> tuple[Any, Any]:
         """The tables ``[measure]`` and ``[training]``."""
+        return self._tables.measure, self._tables.training
 
     @property
     def folder(self) -> Path:
@@ -231,9 +236,9 @@ class Experiment(TomlTable, ABC):
         """All runs, in the order of the results."""
 
     @property
-    @abstractmethod
     def runs_per_shard(self) -> int:
         """Number of runs that advance together."""
+        return int(self._tables.shards.runs_per_shard)
 
     @property
     def total_steps(self) -> int:

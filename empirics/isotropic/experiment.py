@@ -5,6 +5,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar
 
 from empirics.experiment import Experiment, Run, Shards
@@ -297,37 +298,17 @@ class IsotropicExperiment(Experiment):
         """Whether (mu·w, |w_perp|) is advanced instead of the vector."""
         return self.symmetric and self.training.optimizer == "sgd" and not self.training.vectors
 
-    @property
-    def plan(self) -> tuple[GasMeasure, GasTraining]:
-        """The tables ``[measure]`` and ``[training]``."""
-        return self.measure, self.training
-
-    @property
-    def runs_per_shard(self) -> int:
-        """How many runs advance together."""
-        return self.shards.runs_per_shard
-
     def _runs_of(self, protocol: str) -> tuple[GasRun, ...]:
         outer, inner = AXES[protocol]
         starts = (1.0,) if protocol == "fixed-sphere" else self.training.initial_radius.radii
-        runs = []
-        for seed in self.seeds:
-            for start in starts:
-                for one in getattr(self.grid, outer):
-                    for other in getattr(self.grid, inner):
-                        fixed = {outer: one, inner: other}
-                        if protocol == "fixed-sphere":
-                            fixed["lr"] = one * other**2
-                        rates = {"lr": None, "weight_decay": None} | fixed
-                        runs.append(
-                            GasRun(
-                                **rates,
-                                seed=seed,
-                                protocol=protocol,
-                                optimizer=self.training.optimizer,
-                                start=start,
-                            )
-                        )
+        optimizer, runs = self.training.optimizer, []
+        for seed, start, one, other in product(
+            self.seeds, starts, getattr(self.grid, outer), getattr(self.grid, inner)
+        ):
+            fixed = {"lr": None, "weight_decay": None, outer: one, inner: other}
+            if protocol == "fixed-sphere":
+                fixed["lr"] = one * other**2
+            runs.append(GasRun(**fixed, seed=seed, protocol=protocol, optimizer=optimizer, start=start))
         return tuple(runs)
 
     @property

@@ -7,8 +7,8 @@ entropy production.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,7 +25,6 @@ from thermo_theory import FixedELR, FixedLR, derive, vmf
 __all__ = ["PATHS", "Path", "follow", "path", "quench", "stationary_entropy"]
 
 FloatArray = NDArray[np.float64]
-Rates = tuple[FloatArray, FloatArray]
 
 #: Number of blocks of copies whose means give the error of the entropy.
 BLOCKS = 16
@@ -82,22 +81,9 @@ class Path:
             raise ExperimentError(f"protocol = {self.protocol!r}: must be fixed-lr or fixed-elr for a path")
 
 
-def _isotherm(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
-    rates = lr * np.geomspace(1, factor, points)
-    return rates, derive("isotherm").claim(eta=rates, eta0=lr, lam0=weight_decay)
-
-
-def _isobar(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
-    rates = lr * np.geomspace(1, factor, points)
-    return rates, np.full(points, derive("isobar").claim(lam0=weight_decay))
-
-
-def _isochore(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
-    rates = lr * np.geomspace(1, factor, points)
-    return rates, derive("isochore").claim(eta=rates, eta0=lr, lam0=weight_decay)
-
-
-def _adiabat(lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float) -> Rates:
+def _adiabat(
+    lr: float, weight_decay: float, factor: float, points: int, d: int, sigma: float
+) -> tuple[FloatArray, FloatArray]:
     """Learning rate that keeps S constant while weight decay grows, by the derived slope at any temperature."""
     decays = weight_decay * np.geomspace(1, factor, points)
     slope = derive("vmf-adiabat").claim
@@ -111,13 +97,8 @@ def _adiabat(lr: float, weight_decay: float, factor: float, points: int, d: int,
     return np.exp(found.y[0]), decays
 
 
-#: The paths by name.
-PATHS: dict[str, Callable[..., Rates]] = {
-    "isotherm": _isotherm,
-    "isobar": _isobar,
-    "isochore": _isochore,
-    "adiabat": _adiabat,
-}
+#: The paths by name. The learning rate leads; along an adiabat weight decay does.
+PATHS = ("isotherm", "isobar", "isochore", "adiabat")
 
 
 def path(
@@ -157,8 +138,11 @@ def path(
     """
     if name not in PATHS:
         raise ExperimentError(f"no path is called {name!r}; known: {', '.join(PATHS)}")
-    rates, decays = PATHS[name](lr, weight_decay, factor, points, dimension, sigma)
-    return Path(name, rates, decays)
+    if name == "adiabat":
+        return Path(name, *_adiabat(lr, weight_decay, factor, points, dimension, sigma))
+    rates, law = lr * np.geomspace(1, factor, points), derive(name).claim
+    known: dict[str, Any] = {"eta": rates, "eta0": lr, "lam0": weight_decay}
+    return Path(name, rates, np.full(points, law(**{key: known[key] for key in law.arguments})))
 
 
 def quench(*, effective_lr: float, weight_decay: float, factor: float, points: int) -> Path:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from empirics.experiment.registry import nearest
 from empirics.experiment.schema import ExperimentError
-from empirics.isotropic.experiment import AXES, IsotropicExperiment
+from empirics.isotropic.experiment import AXES, GasGrid, GasMeasure, GasTable, GasTraining, IsotropicExperiment
 
 if TYPE_CHECKING:
     from empirics.results import Runs
 
 __all__ = ["simulate", "simulate_experiment"]
 
-_TABLES = {
-    "gas": ("dimension", "sigma", "polar", "axis", "inhomogeneity", "degrees_of_freedom"),
-    "training": (
-        *("protocols", "burn_in", "steps", "optimizer", "momentum", "beta2", "eps"),
-        *("initial_radius", "vectors", "matrix", "scale"),
-    ),
-    "grid": ("lr", "effective_lr", "weight_decay", "radius"),
-    "measure": ("snapshots", "spacing", "blocks", "trace_points", "keep_snapshots"),
-}
+_TABLES = (GasTable, GasTraining, GasGrid, GasMeasure)
 
 
 def simulate(
@@ -98,8 +91,8 @@ def _with_snapshots(given: dict[str, Any]) -> dict[str, Any]:
 
 def _tables(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Sort keys into the tables of an experiment file; refuse a key that no table has."""
-    known = {key: table for table, keys in _TABLES.items() for key in keys}
-    tables: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}
+    known = {field.name: table.TITLE for table in _TABLES for field in fields(table)}
+    tables: dict[str, dict[str, Any]] = {table.TITLE: {} for table in _TABLES}
     for key, value in given.items():
         if key not in known:
             raise ExperimentError(f"unknown key {key}{nearest(key, tuple(known))}")

@@ -30,12 +30,21 @@ __all__ = [
     "decimals",
     "fixed",
     "number",
+    "real",
     "with_interval",
 ]
 
 
 # Larger numbers are written with a power of ten.
 _LONGEST = 1e9
+
+
+def real(value: object) -> float:
+    """Return a float, NaN for anything that is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def number(value: object, digits: int = 4) -> str:
@@ -46,14 +55,8 @@ def number(value: object, digits: int = 4) -> str:
     >>> number(0.499812), number(-1232.0), number(float("nan")), number(1e-8)
     ('0.4998', '−1232', 'not measured', '1e−08')
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        try:
-            value = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            return "not measured"
-    if not math.isfinite(value):
-        return "not measured"
-    return f"{value:.{digits}g}".replace("-", "−")
+    found = real(value)
+    return f"{found:.{digits}g}".replace("-", "−") if math.isfinite(found) else "not measured"
 
 
 def fixed(value: float, half_width: float) -> str:

@@ -16,12 +16,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from thermo_theory.palette import STYLE, in_variables
 
-__all__ = ["Picture", "canvas", "picture", "renamed", "symbols_on"]
+__all__ = ["Picture", "canvas", "named", "picture", "symbols_on"]
 
 # Points of type against a width of 281 points: drawn at 350 px on a phone, text comes out a quarter larger, in px.
 _STYLE: dict[Any, Any] = STYLE | {
@@ -45,7 +46,6 @@ MARKS = 3000
 class Picture:
     """A figure of the page."""
 
-    name: str  # unique on the page
     title: str  # what is drawn, a few words
     message: str  # what the figure shows, in a sentence: its label for a reader who does not see it
     caption: str  # how to read it
@@ -53,8 +53,8 @@ class Picture:
 
 
 @contextmanager
-def canvas(height: float = 3.0) -> Iterator[Figure]:
-    """Give an empty figure in the page's style; it is not known to pyplot and leaves nothing behind.
+def canvas(height: float = 3.0) -> Iterator[tuple[Figure, Axes]]:
+    """Give an empty figure in the page's style with its axes; it is not known to pyplot and leaves nothing behind.
 
     Parameters
     ----------
@@ -63,13 +63,14 @@ def canvas(height: float = 3.0) -> Iterator[Figure]:
 
     Yields
     ------
-    matplotlib.figure.Figure
+    tuple of matplotlib.figure.Figure and matplotlib.axes.Axes
     """
     with mpl.rc_context(_STYLE):
-        yield Figure(figsize=(3.9, height), layout="constrained")
+        figure = Figure(figsize=(3.9, height), layout="constrained")
+        yield figure, figure.subplots()
 
 
-def picture(figure: Figure, name: str, title: str, message: str, caption: str) -> Picture:
+def picture(figure: Figure, title: str, message: str, caption: str) -> Picture:
     """Turn a figure into an SVG element that can stand in a page; call it inside `canvas`."""
     buffer = io.StringIO()
     caption += _thinned(figure)
@@ -78,16 +79,12 @@ def picture(figure: Figure, name: str, title: str, message: str, caption: str) -
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    # Identifiers have to be unique on the page, which holds several figures.
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'xlink:href="#', rf'xlink:href="#{name}-', text)
-    text = re.sub(r"url\(#", rf"url(#{name}-", text)
     text = in_variables(text)
     viewbox = re.search(r'viewBox="[^"]+"', text)
     opening = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox.group(0) if viewbox else ""} role="img"'
     opening += f' aria-label="{html.escape(message, quote=True)}">'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
-    return Picture(name, title, message, caption, re.sub(r"\n\s*", "\n", text).strip())
+    return Picture(title, message, caption, re.sub(r"\n\s*", "\n", text).strip())
 
 
 def _thinned(figure: Figure) -> str:
@@ -114,12 +111,9 @@ def _thinned(figure: Figure) -> str:
     return f" Of {max(counts):,} marks at most {MARKS:,} are drawn." if max(counts) > MARKS else ""
 
 
-def renamed(drawn: Picture, name: str) -> Picture:
-    """Give a picture another name, unique on the page, in the identifiers within it too."""
-    svg = drawn.svg
-    for before in ('id="', 'xlink:href="#', "url(#"):
-        svg = svg.replace(f"{before}{drawn.name}-", f"{before}{name}-")
-    return replace(drawn, name=name, svg=svg)
+def named(drawn: Picture, name: str) -> Picture:
+    """Put a name that is unique on the page before the identifiers within a picture: the page holds several."""
+    return replace(drawn, svg=re.sub(r'\bid="|xlink:href="#|url\(#', rf"\g<0>{name}-", drawn.svg))
 
 
 def symbols_on(rgba: np.ndarray | tuple[float, ...]) -> str:

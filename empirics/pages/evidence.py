@@ -6,7 +6,6 @@ Nothing here judges: verdicts come from `empirics.claims`. The fits here only de
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +21,7 @@ from empirics.claims.state import StateVariables
 from empirics.claims.table import Table
 from thermo_theory import FixedELR, FixedLR, Protocol
 
-__all__ = ["RunEvidence", "Slopes", "slopes"]
+__all__ = ["RunEvidence", "slopes"]
 
 _WORDS = {
     "lr": "learning rate",
@@ -35,44 +34,24 @@ _WORDS = {
 _LARGEST = 1e100
 
 
-@dataclass(frozen=True)
-class Slopes:
-    """Slopes over (log learning rate, log weight decay).
-
-    Attributes
-    ----------
-    lr, weight_decay, difference : Estimate
-        Both slopes and the first minus the second (for Adam with L2 twice the second), with 95 % intervals from the
-        scatter of the runs.
-    """
-
-    lr: Estimate
-    weight_decay: Estimate
-    difference: Estimate
-
-
-def slopes(
-    lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray, sum_of: tuple[float, float] = (1.0, -1.0)
-) -> Slopes | None:
+def slopes(lr: np.ndarray, weight_decay: np.ndarray, values: np.ndarray) -> tuple[Estimate, Estimate] | None:
     """Fit a plane over (log lr, log weight_decay), as the notes beside the verdicts do; runs are the replicates.
 
-    All arrays have the shape (run,), in natural units; values that are not finite are left out. The
-    difference is the sum of both slopes times `sum_of`. None where the runs do not span both directions or there are
-    none to spare.
+    All arrays have the shape (run,), in natural units; values that are not finite are left out. None where the runs do
+    not span both directions or there are none to spare.
 
     Examples
     --------
     >>> lr, wd = np.array([[0.1, 0.1, 0.2, 0.2, 0.4], [0.1, 0.3, 0.1, 0.3, 0.2]])
-    >>> fitted = slopes(lr, wd, 2 * np.log(lr) - np.log(wd))
-    >>> print(fitted.lr)
-    2.000 [2.000, 2.000]
+    >>> print(*slopes(lr, wd, 2 * np.log(lr) - np.log(wd)))
+    2.000 [2.000, 2.000] -1.000 [-1.000, -1.000]
     """
     # The square of a larger number is none.
     good = (np.abs(values) < _LARGEST) & (lr > 0) & (weight_decay > 0)
     design = np.c_[np.ones(good.sum()), np.log(lr[good]), np.log(weight_decay[good])]
     if len(design) < 4 or np.linalg.matrix_rank(design) < 3:
         return None
-    return Slopes(*(fit(design, values[good], contrast) for contrast in ([0, 1, 0], [0, 0, 1], [0, *sum_of])))
+    return fit(design, values[good], [0, 1, 0]), fit(design, values[good], [0, 0, 1])
 
 
 def _log(values: np.ndarray) -> np.ndarray:
@@ -273,13 +252,6 @@ class RunEvidence:
         log_radius = self.get("log_radius")
         return None if sphere is None or log_radius is None else sphere + self.directions * log_radius
 
-    def slopes_of(self, values: np.ndarray | None) -> Slopes | None:
-        """Fit the slopes over the included runs."""
-        if values is None:
-            return None
-        sum_of = self.orbit.slopes if self.free else (1.0, -1.0)
-        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok], sum_of)
-
     @cached_property
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
         """Volume, pressure and temperature of the runs that are judged by them, and R; None where one is not known."""
@@ -330,10 +302,12 @@ class RunEvidence:
         radius[runs] = np.exp((_log(self.column("radius_sq")[runs]) - _log(ratio)) / 2)
         return radius if len(runs) else None
 
-    def entropy_slopes(self, theiler: bool) -> Slopes | None:
-        """Slopes of the entropy in units of R, with or without the Theiler window."""
+    def entropy_slopes(self, theiler: bool) -> tuple[Estimate, Estimate] | None:
+        """Slopes of the entropy of the included runs in units of R, with or without the Theiler window."""
         values = self.entropy_theiler if theiler else self.get("entropy")
-        return self.slopes_of(None if values is None or not self.dimension else values / self.gas_constant)
+        if values is None or not self.dimension:
+            return None
+        return slopes(self.lr[self.ok], self.weight_decay[self.ok], values[self.ok] / self.gas_constant)
 
     @cached_property
     def lags(self) -> np.ndarray | None:

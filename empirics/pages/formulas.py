@@ -15,9 +15,7 @@ from thermo_theory.book.wording import cited, needs_in_words
 from thermo_theory.engine.printing import to_latex
 from thermo_theory.protocols import PROTOCOLS
 
-__all__ = ["compared", "laws", "papers"]
-
-_PAPER = "https://arxiv.org/abs/2511.07308"
+__all__ = ["PAPERS", "compared", "laws"]
 
 
 def readable(equation: sp.Basic) -> sp.Basic:
@@ -69,65 +67,55 @@ def compared(names: tuple[str, ...], protocol: str, optimizer: str = "sgd") -> t
     return tuple(map(_law, derived(names, protocol, optimizer)))
 
 
-def papers() -> tuple[Paper, ...]:
-    """Return the papers that the page rests on."""
-
-    def arxiv(number: str) -> str:
-        return f"https://arxiv.org/abs/{number}"
-
-    return (
-        Paper(
+#: The papers that the page rests on, each with what is taken from it.
+PAPERS = tuple(
+    Paper(text, what, cited(text)[-1][1])
+    for text, what in (
+        (
             "Sadrtdinov, Lobacheva, Klimov, Burtsev, Katsnelson, Vetrov: Can Stationary Distributions of "
             "Scale-Invariant Neural Networks Be Described by the Thermodynamics of an Ideal Gas? arXiv 2511.07308",
             "the dictionary of optimisation and thermodynamics, the stationary radius, temperature, Maxwell relations",
-            _PAPER,
         ),
-        Paper(
+        (
             "Yaida: Fluctuation-dissipation relations for stochastic gradient descent. arXiv 1810.00004",
             "exact relations of stationary SGD, of which the norm balance is one",
-            arxiv("1810.00004"),
         ),
-        Paper(
+        (
             "Li, Lyu, Arora: Reconciling Modern Deep Learning with Traditional Optimization Analyses: The Intrinsic "
             "Learning Rate. arXiv 2010.02916",
             "lr·wd as the one parameter that matters; the relaxation time",
-            arxiv("2010.02916"),
         ),
-        Paper(
+        (
             "Kosson, Messmer, Jaggi: Rotational Equilibrium: How Weight Decay Balances Learning Across Neural "
             "Networks. arXiv 2305.17212",
             "equilibrium norms and rotation per step",
-            arxiv("2305.17212"),
         ),
-        Paper(
+        (
             "Kodryan, Lobacheva, Nakhodnov, Vetrov: Training Scale-Invariant Neural Networks on the Sphere Can Happen "
             "in Three Regimes. arXiv 2209.03695",
             "when training becomes stationary, and when it diverges or interpolates instead",
-            arxiv("2209.03695"),
         ),
-        Paper(
+        (
             "Jastrzębski et al.: Three Factors Influencing Minima in SGD. arXiv 1711.04623",
             "temperature as learning rate over batch size",
-            arxiv("1711.04623"),
         ),
-        Paper(
+        (
             "Chaudhari, Soatto: Stochastic gradient descent performs variational inference, converges to limit cycles "
             "for deep networks. arXiv 1710.11029",
             "with anisotropic noise the potential is not the loss",
-            arxiv("1710.11029"),
         ),
-        Paper(
+        (
             "Mandt, Hoffman, Blei: Stochastic Gradient Descent as Approximate Bayesian Inference. arXiv 1704.04289",
             "SGD near a minimum as an Ornstein–Uhlenbeck process",
-            arxiv("1704.04289"),
         ),
-        Paper(
+        (
             "Kozachenko, Leonenko: Sample estimate of the entropy of a random vector. Probl. Inf. Transm. 23 (1987)",
             "entropy from nearest neighbours",
         ),
-        Paper(
+        (
             "Theiler: Spurious dimension from correlation algorithms applied to limited time-series data. "
             "Phys. Rev. A 34, 2427 (1986)",
             "excluding neighbours that are close in time",
         ),
     )
+)

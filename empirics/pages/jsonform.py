@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from importlib.resources import files
@@ -130,32 +131,16 @@ def _claims(verdicts: Any, shown: Mapping[str, list[Shown]]) -> list[dict[str, A
 
 def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
     """Write what a claim shows, by its kind."""
-    if isinstance(exhibit, Rows):
-        return {
-            "kind": "rows",
-            "name": exhibit.name,
-            "title": exhibit.title,
-            "head": exhibit.head,
-            "rows": exhibit.rows,
-        }
-    common = {
-        "name": exhibit.name,
-        "title": exhibit.title,
-        "message": exhibit.message,
-        "caption": exhibit.caption,
-        "x": exhibit.x,
-        "y": exhibit.y,
-    }
+    kind = next(one for one in (Plot, Map, Rows) if isinstance(exhibit, one))
+    found = {"kind": kind.__name__.lower()} | {one.name: getattr(exhibit, one.name) for one in fields(kind)}
     if isinstance(exhibit, Plot):
-        series = [
+        del found["logarithmic"], found["series"]
+        found["series"] = [
             {"label": one.label, "line": one.line, "x": one.x, "y": one.y}
             | ({} if one.error is None else {"error": one.error})
             for one in exhibit.series
         ]
-        return {"kind": "plot", **common, "level": exhibit.level, "margin": exhibit.margin, "series": series}
-    assert isinstance(exhibit, Map)
-    numbers = {"columns": exhibit.columns, "rows": exhibit.rows, "values": exhibit.values, "unit": exhibit.unit}
-    return {"kind": "map", **common, **numbers, "to": exhibit.to}
+    return found
 
 
 def _comparison(every: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from empirics.claims.exhibit import typeset
 from empirics.claims.maxwell import MaxwellRelation
 from empirics.claims.overview import MARKS, Line
-from empirics.pages.blocks import Card, Strip, fixed, number, with_interval
+from empirics.pages.blocks import Card, Strip, fixed, number, real, with_interval
 
 __all__ = [
     "KIND_SHORT",
@@ -91,14 +91,6 @@ def sentence(line: Line) -> str:
     return f"{found.title.split(':')[0]}: {found.measured}, predicted {found.expected}{more}."
 
 
-def _finite(value: Any) -> float:
-    """Return a float, NaN for anything that is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
 def card(verdict: Any, label: str = "") -> Card:
     """Put one verdict into words.
 
@@ -110,7 +102,7 @@ def card(verdict: Any, label: str = "") -> Card:
         The human name of the claim, its code in brackets.
     """
     theory, measured, low, high, margin = (
-        _finite(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
+        real(getattr(verdict, name, None)) for name in ("theory", "measured", "low", "high", "margin")
     )
     numbers: list[tuple[str, str, float | None]] = [("Theory", number(theory), theory)]
     half = (high - low) / 2
@@ -121,7 +113,7 @@ def card(verdict: Any, label: str = "") -> Card:
         numbers.append(("Measured", "not measured", None))
     if margin == margin:
         numbers.append(("Equivalence margin", f"within {number(margin)} of theory", margin))
-    needed = _finite(getattr(verdict, "margin_needed", None))
+    needed = real(getattr(verdict, "margin_needed", None))
     if needed == needed:
         numbers.append(("Smallest margin at which it agrees", number(needed), needed))
     return Card(
@@ -148,7 +140,7 @@ def _others(verdict: Any) -> list[tuple[str, str, float | None]]:
     """Write the other estimates of the same number, which have no verdict."""
     rows: list[tuple[str, str, float | None]] = []
     for one in getattr(verdict, "other_forms", ()):
-        value, low, high = (_finite(one[name]) for name in ("measured", "low", "high"))
+        value, low, high = (real(one[name]) for name in ("measured", "low", "high"))
         half = (high - low) / 2
         text = f"{fixed(value, half)} ({fixed(low, half)} to {fixed(high, half)})" if value == value else "not measured"
         rows.append((typeset(str(one["title"])), text, None))
@@ -161,10 +153,10 @@ def _details(details: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
     for name, value in details.items():
         label = typeset(name[:1].upper() + name[1:])
         if isinstance(value, Mapping):
-            found = {str(key): number_ for key, inner in value.items() if (number_ := _finite(inner)) == number_}
+            found = {str(key): number_ for key, inner in value.items() if (number_ := real(inner)) == number_}
             text = _span_by_name(found) if found else "not measured"
         elif isinstance(value, list | tuple):
-            numbers = [one for one in map(_finite, value) if one == one]
+            numbers = [one for one in map(real, value) if one == one]
             text = f"{number(min(numbers), 3)} to {number(max(numbers), 3)}" if numbers else "not measured"
         else:
             text = typeset(str(value)) if isinstance(value, str) else number(value)

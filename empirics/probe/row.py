@@ -248,7 +248,8 @@ def _row(one: Measured, mean: _Means, steepness: float, power: float) -> dict[st
         return row | {"pressure": 0.0}
     row["pressure"], row["pv_over_rt"] = mean.work / mean.volume, mean.work / mean.warmth if mean.warmth > 0 else inf
     # Of a memory of gradients the law knows only that of white ones; at steady rates it is in the measured balance.
-    steady = seen.steady and balance > LEAST_BALANCE
+    since = rule.lr == seen.rule.lr and rule.weight_decay == seen.rule.weight_decay  # the last measured step
+    steady = seen.steady and since and balance > LEAST_BALANCE
     now = _now(one, balance, steepness) if steady else mean.growth / mean.r2
     return row | _share(now, power / steepness, row["relaxation_steps"], balance)
 

@@ -18,7 +18,7 @@ __all__ = ["Watched", "ended"]
 #: Stretches that a row of the frame averages over, if they lie in the second half of the training so far.
 WINDOW = 8
 
-#: Stretches kept for the plot; when there are more, every other one is dropped.
+#: Stretches kept for the plot; when there are more, the one between the closest others is dropped.
 HISTORY = 400
 
 FloatArray = NDArray[np.float64]
@@ -80,8 +80,10 @@ class Watched:
             return
         self.stretches = [*self.stretches, seen][-WINDOW:]
         self.history.append(seen.coarse())
-        if len(self.history) > HISTORY:
-            self.history = self.history[1::2]
+        if len(self.history) > HISTORY:  # what is left spans the training evenly, from its start
+            last = [one.last for one in self.history]
+            gaps = [after - before for before, after in zip(last, last[2:], strict=False)]
+            del self.history[1 + gaps.index(min(gaps))]
 
     def adopt(self, whole: Watched) -> None:
         """Take over what was measured of it as a single block."""

@@ -23,7 +23,7 @@ _NAME = re.compile(r"checkpoint-(\d{12})\.npz")
 
 def _by_run(rows: NDArray) -> dict[str, NDArray]:
     """Snapshots (snapshot, run, d) as one array per run, so that each can be read alone."""
-    return {f"run.{i}": np.ascontiguousarray(rows[:, i]) for i in range(rows.shape[1])}
+    return {f"run.{i}": rows[:, i] for i in range(rows.shape[1])}
 
 
 def _together(stored: dict[str, NDArray]) -> NDArray:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from empirics.experiment import ExperimentError
 
 __all__ = ["arithmetic", "card_of", "cards_of", "check_device", "facts", "take_card"]
@@ -81,7 +83,9 @@ class _Arithmetic:
 
     @contextlib.contextmanager
     def __call__(self, deterministic: bool) -> Iterator[None]:
-        """Compute without TF32, which rounds the factors of a product to 10 bits, and with deterministic algorithms.
+        """Compute on one thread, without TF32, which rounds factors to 10 bits, and with deterministic algorithms.
+
+        Torch and BLAS are on one thread because sums that are cut differently among threads round differently.
 
         Parameters
         ----------
@@ -103,8 +107,10 @@ class _Arithmetic:
             if self._inside == 0:
                 warn = torch.is_deterministic_algorithms_warn_only_enabled()
                 self._before = torch.are_deterministic_algorithms_enabled(), warn
-                self._before += memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32
+                self._before += torch.get_num_threads(), memory.fill_uninitialized_memory
+                self._before += cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32
             self._inside += 1
+            torch.set_num_threads(1)
             matmul.allow_tf32 = cudnn.allow_tf32 = False
             if deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS may add in another order
@@ -112,12 +118,14 @@ class _Arithmetic:
                 # Memory is written before it is read; and the fastest convolution of a trial is another one each time.
                 memory.fill_uninitialized_memory = cudnn.benchmark = False
         try:
-            yield
+            with threadpool_limits(1):
+                yield
         finally:
             with self._lock:
                 self._inside -= 1
                 if self._inside == 0:
-                    on, warn, *kept = self._before
+                    on, warn, threads, *kept = self._before
+                    torch.set_num_threads(threads)
                     torch.use_deterministic_algorithms(on, warn_only=warn)
                     memory.fill_uninitialized_memory, cudnn.benchmark, matmul.allow_tf32, cudnn.allow_tf32 = kept
 

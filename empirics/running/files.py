@@ -3,11 +3,11 @@
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -39,18 +39,25 @@ def no_room(error: BaseException) -> bool:
 
 
 def write_atomic(
-    path: Path, content: bytes | memoryview, lasting: bool = True, still: Callable[[], bool] = lambda: True
+    path: Path,
+    content: bytes | Callable[[BinaryIO], None],
+    lasting: bool = True,
+    still: Callable[[], bool] = lambda: True,
 ) -> None:
     """Write a file so that it always has either its old content or all of the new, whatever happens meanwhile.
 
-    Several processes may write the same file: each writes aside under its own name, and the last to finish wins. What
-    is `lasting` survives a power failure; this waits for the disk. Writing may take long (a network folder that
-    stalls): only what is `still` wanted after it takes the place of the file.
+    The content is bytes, or what writes them into the file that it is given. Several processes may write the same file:
+    each writes aside under its own name, and the last to finish wins. What is `lasting` survives a power failure; this
+    waits for the disk. Writing may take long (a network folder that stalls): only what is `still` wanted after it takes
+    the place of the file.
     """
     aside = path.with_name(f"{path.name}.{uuid4().hex}{ASIDE}")
     try:
-        with aside.open("wb") as file:
-            file.write(content)
+        with aside.open("w+b") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
             if lasting:
                 file.flush()
                 os.fsync(file.fileno())
@@ -131,14 +138,25 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """
     if objects := [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]:
         raise TypeError(f"arrays of Python objects cannot be written: {', '.join(objects)}")
-    buffer = io.BytesIO()
-    # Without `allow_pickle`: before numpy 2.1 it would be the name of an array.
-    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.comment = bytes(_CHECKSUM)
-    with buffer.getbuffer() as content:
-        content[-_CHECKSUM:] = hashlib.sha256(content[:-_CHECKSUM]).hexdigest().encode("ascii")
-        write_atomic(path, content)
+
+    def content(file: BinaryIO) -> None:
+        # Without `allow_pickle`: before numpy 2.1 it would be the name of an array.
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.comment = bytes(_CHECKSUM)
+        file.write(_digest(file))
+
+    write_atomic(path, content)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    """SHA-256 of a file but for the checksum at its end, where the file then stands."""
+    made, left = hashlib.sha256(), file.seek(-_CHECKSUM, os.SEEK_END)
+    file.seek(0)
+    while left:
+        made.update(block := file.read(min(left, 1 << 20)))
+        left -= len(block)
+    return made.hexdigest().encode("ascii")
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
@@ -150,10 +168,11 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
         If the file is missing or does not match its checksum.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if _digest(file) != file.read():
+                raise DamagedFileError(f"{path} does not match its checksum")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                return dict(stored)
     except OSError as error:
         raise DamagedFileError(f"{path}: {error}") from None
-    if hashlib.sha256(memoryview(content)[:-_CHECKSUM]).hexdigest().encode("ascii") != content[-_CHECKSUM:]:
-        raise DamagedFileError(f"{path} does not match its checksum")
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return dict(stored)

@@ -176,7 +176,7 @@ def _experiment_in(folder: Path) -> Experiment:
         what = "no run in" if folder.is_dir() else "no folder"
         raise ExperimentError(f"{what} {folder}: give a folder made by `run` ({EXPERIMENT} is missing)")
     found, began = Experiment.from_file(folder / EXPERIMENT), _recorded(folder).get("experiment")
-    if began is not None and (edited := Experiment.from_toml(began, PROVENANCE).difference(found)):
+    if began is not None and (edited := Experiment.from_toml(began, str(folder / PROVENANCE)).difference(found)):
         raise ExperimentError(
             f"{folder / EXPERIMENT} was edited after the run began ({edited}): undo that, or give another folder"
         )

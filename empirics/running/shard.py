@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 from empirics.experiment import Experiment, ExperimentError, Run, Times
 from empirics.results import STORE
 from empirics.running import provenance
@@ -145,35 +143,6 @@ class _Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class _OneThread:
-    """Torch and BLAS on one thread while any shard runs: sums cut differently among threads round differently."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._before = threading.Lock(), 0, 1
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Set one thread, and restore what was set before when the last shard leaves."""
-        import torch
-
-        with self._lock:
-            if self._inside == 0:
-                self._before = torch.get_num_threads()
-            self._inside += 1
-        torch.set_num_threads(1)
-        try:
-            with threadpool_limits(1):
-                yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    torch.set_num_threads(self._before)
-
-
-_one_thread = _OneThread()
-
-
 def run_shard(task: ShardTask, tell: Callable[[int], None] | None = None) -> Path:
     """Train and measure one shard, from its newest intact checkpoint if it has one; intact results are kept.
 
@@ -218,7 +187,7 @@ def _attempt(task: ShardTask, lease: Lease, tell: Callable[[int], None] | None) 
     if task.checksum is not None and (found := kind.data()) is not None and found["sha256"] != task.checksum:
         raise ExperimentError(f"{HOST} finds other data under [data] path than the run was started with")
     remove_leftovers(task.home)
-    with _one_thread.hold(), arithmetic(kind.deterministic), torch.no_grad(), interrupts.listen():
+    with arithmetic(kind.deterministic), torch.no_grad(), interrupts.listen():
         trainer = kind.trainer(task.runs, task.device)
         checkpoints = Checkpoints(task.home / "checkpoints", times.burn_in, times.spacing)
         state = checkpoints.restore(trainer)

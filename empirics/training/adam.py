@@ -1,7 +1,5 @@
 """Adam with decoupled weight decay (AdamW) and with an L2 penalty, as in ``torch.optim``."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -31,8 +29,6 @@ class Adam(TrainingStep):
 class AdamW(Adam):
     """The decay acts on the weights, ``w ← w − lr (m̂/(√v̂ + eps) + weight_decay · w)``, with ``h = g``."""
 
-    name: ClassVar[str] = "adamw"
-
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
     ) -> Tensor:
@@ -42,8 +38,6 @@ class AdamW(Adam):
 
 class AdamL2(Adam):
     """The decay is part of the gradient, ``h = g + weight_decay · w``, ``w ← w − lr · m̂/(√v̂ + eps)``."""
-
-    name: ClassVar[str] = "adam-l2"
 
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers

@@ -162,16 +162,6 @@ class NetworkExperiment(Experiment):
         return tuple(tuple(runs[start : start + size]) for start in range(0, len(runs), size))
 
     @property
-    def plan(self) -> tuple[NetworkMeasure, NetworkTraining]:
-        """The tables ``[measure]`` and ``[training]``."""
-        return self.measure, self.training
-
-    @property
-    def runs_per_shard(self) -> int:
-        """How many runs advance together."""
-        return self.shards.runs_per_shard
-
-    @property
     def runs(self) -> tuple[Run, ...]:
         """All runs; the second axis of the protocol varies fastest, then the first, then the seed."""
         training = self.training

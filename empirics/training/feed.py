@@ -61,7 +61,7 @@ class Feed:
         shape: tuple[int, ...] = (),
         epochs: bool = False,
     ) -> None:
-        self.samples, self._drawing, self._fresh = samples, drawing, labels
+        self.samples, self._fresh = samples, labels
         self._moves, self._shape = moves, shape
         self._indices = (Epochs if epochs else Minibatches)(drawing, len(samples), stream)
         rows, features = len(drawing.runs) * drawing.batch, samples.inputs.shape[1]

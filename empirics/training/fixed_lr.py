@@ -1,7 +1,5 @@
 """Fixed learning rate: ``w ← w − η(g + λw)`` unchanged."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from empirics.training.protocol import TrainingProtocol
@@ -9,8 +7,6 @@ from empirics.training.protocol import TrainingProtocol
 
 class FixedLR(TrainingProtocol):
     """Constant learning rate and weight decay; the norm becomes stationary by itself."""
-
-    name: ClassVar[str] = "fixed-lr"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
         """Return the learning rates of the grid."""

@@ -1,7 +1,5 @@
 """Fixed sphere: ``w ← r₀ (w − ηg)/|w − ηg|``, no weight decay."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,6 @@ from empirics.training.protocol import TrainingProtocol
 
 class FixedSphere(TrainingProtocol):
     """After every step the weights are projected back onto the sphere."""
-
-    name: ClassVar[str] = "fixed-sphere"
 
     def learning_rate(self, rate: Tensor, radius_sq: Tensor) -> Tensor:
         """Return the learning rates of the grid."""

@@ -1,7 +1,5 @@
 """Heavy ball and Nesterov's variant, as in ``torch.optim.SGD``: coupled weight decay, no dampening."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,6 @@ from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 class Momentum(TrainingStep):
     """``v ← momentum · v + g + weight_decay · w``, ``w ← w − lr · v``, with ``v = 0`` before the first step."""
-
-    name: ClassVar[str] = "momentum"
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The buffer."""
@@ -26,8 +22,6 @@ class Momentum(TrainingStep):
 
 class Nesterov(Momentum):
     """``v ← momentum · v + g + weight_decay · w``, ``w ← w − lr (g + weight_decay · w + momentum · v)``."""
-
-    name: ClassVar[str] = "nesterov"
 
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers

@@ -1,7 +1,5 @@
 """Gradients divided by their size: as vectors (normalised SGD), or as matrices (Muon); decoupled weight decay."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -12,8 +10,6 @@ from empirics.training.optimizer import Numbers, TrainingStep
 
 class NormalisedSGD(TrainingStep):
     """``w ← w − lr (g/|g| + weight_decay · w)``, with the norm of the gradient of all trained weights of a run."""
-
-    name: ClassVar[str] = "normalised-sgd"
 
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
@@ -55,8 +51,6 @@ class Muon(TrainingStep):
     matrix with one row per output; scales and shifts, which torch leaves to another optimiser, are matrices of one
     column, and their polar factor is the unit vector.
     """
-
-    name: ClassVar[str] = "muon"
 
     def check(self) -> None:
         """Refuse a network that has no matrix.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -26,8 +26,6 @@ class TrainingStep(ABC):
 
     `blocks` are the tensors of the network, for steps that treat each by itself.
     """
-
-    name: ClassVar[str]
 
     def __init__(self, settings: Settings, blocks: Sequence[Block]) -> None:
         self.settings, self.blocks = settings, tuple(blocks)

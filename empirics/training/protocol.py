@@ -1,15 +1,12 @@
 """The interface of training protocols: the learning rate of a step, and a constraint on the norm after it."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor
 
 
 class TrainingProtocol(ABC):
     """A training protocol over an ensemble of runs."""
-
-    name: ClassVar[str]
 
     def __init__(self, adaptive: bool = False) -> None:
         #: Whether steps keep their length as the norm grows: Adam's turn the weights by lr/r, not lr/r².

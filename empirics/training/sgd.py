@@ -1,7 +1,5 @@
 """Plain stochastic gradient descent with L2 weight decay inside the gradient, as in ``torch.optim.SGD``."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from empirics.training.optimizer import Numbers, TrainingStep, decayed
@@ -9,8 +7,6 @@ from empirics.training.optimizer import Numbers, TrainingStep, decayed
 
 class SGD(TrainingStep):
     """``w ← w − lr (g + weight_decay · w)``."""
-
-    name: ClassVar[str] = "sgd"
 
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers

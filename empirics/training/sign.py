@@ -1,7 +1,5 @@
 """Steps by the signs of the gradient, or of its average, with decoupled weight decay."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,6 @@ from empirics.training.optimizer import Numbers, TrainingStep
 
 class SignSGD(TrainingStep):
     """``w ← w − lr (sign(g) + weight_decay · w)`` (Bernstein et al. 2018, arXiv 1802.04434)."""
-
-    name: ClassVar[str] = "signsgd"
 
     def direction(
         self, weights: Tensor, gradient: Tensor, weight_decay: Tensor, state: dict[str, Tensor], numbers: Numbers
@@ -25,8 +21,6 @@ class Lion(TrainingStep):
 
     Chen et al. 2023 (arXiv 2302.06675), program 1.
     """
-
-    name: ClassVar[str] = "lion"
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The average gradient."""

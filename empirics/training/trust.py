@@ -1,7 +1,5 @@
 """Steps as long as lr times the weights, tensor by tensor, with the decay inside the normalised direction."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -37,8 +35,6 @@ class LARS(_Trust):
     step is then lr times the weights exactly.
     """
 
-    name: ClassVar[str] = "lars"
-
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """The buffer, and the pull of the decay."""
         return {"buffer": torch.zeros_like(weights), "pull": weights.new_zeros(len(weights))}
@@ -57,8 +53,6 @@ class LAMB(_Trust, Adam):
 
     You et al. 2019 (arXiv 1904.00962), algorithm 2 with ``φ(x) = x``; hats as in :mod:`empirics.training.adam`.
     """
-
-    name: ClassVar[str] = "lamb"
 
     def state(self, weights: Tensor) -> dict[str, Tensor]:
         """Adam's two averages, and the pull of the decay."""

@@ -17,7 +17,6 @@ __all__ = ["number"]
 _EXAMPLES: dict[str, float] = {
     "B": 32,
     "C_V": 60.0,
-    "D_hat": 101,
     "N": 4,
     "R": 50.0,
     "R1": 20.0,
@@ -29,7 +28,6 @@ _EXAMPLES: dict[str, float] = {
     "T2": 0.002,
     "V": 1.5,
     "V0": 1.0,
-    "V_trial": 1.8,
     "Z": 2.5,
     "beta": 0.9,
     "beta1": 0.9,

@@ -291,16 +291,12 @@ def _chapter(title: str) -> str:
     known = names()
     uses = {used: users for used, users in _uses().items() if used in CHAPTERS[title]}
     users = {user for every in uses.values() for user in every}
-    later = [
-        f"[{other}]({_chapter_file(other)}.md)" for other in CHAPTERS if other != title and users & {*CHAPTERS[other]}
-    ]
     needed = {title.split(",")[0] for name in _members(title) for one in known[name] for title in _sources(one)}
-    basis = [
-        f"[{other}]({_chapter_file(other)}.md)" for other in CHAPTERS if other != title and needed & {*CHAPTERS[other]}
-    ]
     parts = [f"# {title}\n", "[The book](README.md)\n", INTRODUCTIONS[title] + "\n"]
-    parts += [f"**Starts from** {', '.join(basis)}.\n"] * bool(basis)
-    parts += [f"**Used in** {', '.join(later)}.\n"] * bool(later)
+    for words, of in (("Starts from", needed), ("Used in", users)):
+        others = [other for other in CHAPTERS if other != title and of & {*CHAPTERS[other]}]
+        listed = ", ".join(f"[{other}]({_chapter_file(other)}.md)" for other in others)
+        parts += [f"**{words}** {listed}.\n"] * bool(others)
     parts += [f"<!-- measured by: {', '.join(_members(title))} -->\n"]
     parts += ["| derivation | claim | protocols | kind |", "|---|---|---|---|"]
     for name in _members(title):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -157,17 +158,17 @@ def _quasi_static() -> BookPlot:
     return BookPlot(says, numbers, r"rate of the ramp $\nu/(4\eta\lambda)$", r"lag of $\log r$", curves)
 
 
-#: Plots by the name of the derivation on whose page they stand.
+#: Plots by the name of the derivation on whose page they stand; each is worked out once.
 PLOTS: dict[str, Callable[[], BookPlot]] = {
-    "radius-trajectory": _trajectory,
-    "adiabat": _adiabat,
-    "vmf-energy": _energy,
-    "vmf-heat-capacity": _heat_capacity,
-    "adiabatic-index": _index,
-    "finite-step": _finite_step,
-    "length-scale": _length_scale,
-    "quasi-static": _quasi_static,
-    "quench": _quench,
+    "radius-trajectory": cache(_trajectory),
+    "adiabat": cache(_adiabat),
+    "vmf-energy": cache(_energy),
+    "vmf-heat-capacity": cache(_heat_capacity),
+    "adiabatic-index": cache(_index),
+    "finite-step": cache(_finite_step),
+    "length-scale": cache(_length_scale),
+    "quasi-static": cache(_quasi_static),
+    "quench": cache(_quench),
 }
 
 

@@ -10,7 +10,6 @@ __all__ = ["in_words"]
 _TITLES = {
     "sde": "The stochastic differential equation",
     "ito-radius": "Itô's lemma for the norm",
-    "gibbs-distribution": "Gibbs distribution",
     "maxwell-relations": "The four Maxwell relations",
     "ideal-gas-law": "Ideal-gas law",
     "maxwell": "Maxwell relation",

@@ -83,8 +83,7 @@ def grid_axes(axes: Axes, columns: np.ndarray, rows: np.ndarray, names: tuple[st
     value_ticks(axes.yaxis, rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    axes.set(xlabel=names[0], ylabel=names[1])
 
 
 def heat_map(axes: Axes, figure: Figure, grid: Grid, names: tuple[str, str], form: str | None, label: str) -> None:

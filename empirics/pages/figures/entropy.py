@@ -24,15 +24,13 @@ def entropy_map(evidence: RunEvidence) -> Picture | None:
     values = entropy / evidence.gas_constant
     used = values[evidence.ok & np.isfinite(values)]
     values = values - used.mean() if len(used) else values
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         heat_map(axes, figure, evidence.grid(values), evidence.names, f"+{decimals_of(values)}", "S/R, mean subtracted")
         if evidence.free:
             _equal_products(axes, evidence)
         held = f"equal {evidence.product_name} (isotherms)" if evidence.free else ""
         return picture(
             figure,
-            "entropy-map",
             "The entropy surface",
             f"Entropy in units of R spans {number(np.nanmax(values) - np.nanmin(values), 3)} over the grid.",
             "Entropy S of the weights in units of R = (d − 1)/2, mean subtracted. "
@@ -46,10 +44,7 @@ def entropy_map(evidence: RunEvidence) -> Picture | None:
 
 def slope_plane(evidence: RunEvidence) -> Picture | None:
     """Draw the two slopes of the entropy as a point, beside the line and the references."""
-    candidates = {
-        "all neighbours": evidence.entropy_slopes(False),
-        "Theiler window": evidence.entropy_slopes(True),
-    }
+    candidates = {"all neighbours": evidence.entropy_slopes(False), "Theiler window": evidence.entropy_slopes(True)}
     points = [(label, fit) for label, fit in candidates.items() if fit is not None]
     if not points or not evidence.free or evidence.law is None:
         return None
@@ -57,24 +52,16 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
         return None
     (by_rate, by_decay), difference = evidence.orbit.slopes, maxwell_ratio("fixed-lr", evidence.law.optimizer)
     gas, path = (tuple(round(one, 6) for one in pair) for pair in references)
-    with canvas() as figure:
-        axes = figure.subplots()
-        horizontal = [fit.lr.value for _, fit in points] + [gas[0], path[0]]
+    with canvas() as (figure, axes):
+        horizontal = [across.value for _, (across, _) in points] + [gas[0], path[0]]
         low, high = min(horizontal) - 0.25, max(horizontal) + 0.25
         line = [(difference - by_rate * x) / by_decay for x in (low, high)]
         axes.plot([low, high], line, color=INK, linewidth=1)
-        axes.annotate(
-            f"line: the {MAXWELL}",
-            (0.04, 0.96),
-            xycoords="axes fraction",
-            va="top",
-            size=8.5,
-        )
+        axes.annotate(f"line: the {MAXWELL}", (0.04, 0.96), xycoords="axes fraction", va="top", size=8.5)
         for (x, y), label in ((gas, "low-temperature gas"), (path, "path entropy")):
             axes.plot(x, y, "s", color=MUTED, markersize=9, markerfacecolor="none", markeredgewidth=1.4)
             axes.annotate(label, (x, y), (9, -10), textcoords="offset points", size=9, color=INK)
-        for (label, fit), colour, marker in zip(points, SERIES, MARKERS, strict=False):
-            across, up = fit.lr, fit.weight_decay
+        for (label, (across, up)), colour, marker in zip(points, SERIES, MARKERS, strict=False):
             axes.errorbar(
                 across.value, up.value,
                 np.nan_to_num((up.high - up.low) / 2), np.nan_to_num((across.high - across.low) / 2),
@@ -85,13 +72,11 @@ def slope_plane(evidence: RunEvidence) -> Picture | None:
             *(np.array(line) if by_decay == -by_rate else np.mean(line) + np.array([-1, 1]) * (high - low) / 2)
         )
         axes.set_aspect("equal")
-        axes.set_xlabel("slope of S/R in log learning rate")
-        axes.set_ylabel("slope in log weight decay")
+        axes.set(xlabel="slope of S/R in log learning rate", ylabel="slope in log weight decay")
         figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handletextpad=0.4)
-        seen = "; ".join(f"{label}: ({fit.lr.value:.2f}, {fit.weight_decay.value:.2f})" for label, fit in points)
+        seen = "; ".join(f"{label}: ({across.value:.2f}, {up.value:.2f})" for label, (across, up) in points)
         return picture(
             figure,
-            "slope-plane",
             "Two slopes, one line",
             f"Slopes of the entropy in log learning rate and log weight decay, in units of R: {seen}. "
             f"Low-temperature gas ({gas[0]:.3g}, {gas[1]:.3g}), path entropy ({path[0]:.3g}, {path[1]:.3g}); both lie "

@@ -20,14 +20,13 @@ __all__ = ["drawn"]
 _LONG = 24
 
 
-def drawn(exhibit: Plot | Map, name: str) -> Picture:
-    """Draw what a claim shows, under a name that is unique on the page."""
-    return _plot(exhibit, name) if isinstance(exhibit, Plot) else _map(exhibit, name)
+def drawn(exhibit: Plot | Map) -> Picture:
+    """Draw what a claim shows."""
+    return _plot(exhibit) if isinstance(exhibit, Plot) else _map(exhibit)
 
 
-def _plot(plot: Plot, name: str) -> Picture:
-    with canvas(3.0 + 0.2 * max(0, len(plot.series) - 2)) as figure:
-        axes = figure.subplots()
+def _plot(plot: Plot) -> Picture:
+    with canvas(3.0 + 0.2 * max(0, len(plot.series) - 2)) as (figure, axes):
         if math.isfinite(plot.margin) and math.isfinite(plot.level):
             axes.axhspan(plot.level - plot.margin, plot.level + plot.margin, color=FAINT, linewidth=0, zorder=0)
         if math.isfinite(plot.level):
@@ -51,12 +50,11 @@ def _plot(plot: Plot, name: str) -> Picture:
         for axis, logarithmic, which in zip((axes.xaxis, axes.yaxis), plot.logarithmic, "xy", strict=True):
             if logarithmic:
                 log_axis(axis, np.concatenate([np.asarray(getattr(one, which), float) for one in plot.series]))
-        axes.set_xlabel(plot.x)
-        axes.set_ylabel(plot.y)
+        axes.set(xlabel=plot.x, ylabel=plot.y)
         axes.margins(y=0.12)
         columns = 1 if max(len(one.label) for one in plot.series) > _LONG else 2
         figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.4)
-        return picture(figure, name, plot.title, plot.message, plot.caption)
+        return picture(figure, plot.title, plot.message, plot.caption)
 
 
 def _size(points: int) -> float:
@@ -64,16 +62,15 @@ def _size(points: int) -> float:
     return float(np.clip(24 / math.sqrt(max(points, 1)), 2.5, 5.5))
 
 
-def _map(grid: Map, name: str) -> Picture:
-    with canvas(3.3) as figure:
-        axes = figure.subplots()
+def _map(grid: Map) -> Picture:
+    with canvas(3.3) as (figure, axes):
         sign = "+" if (grid.values < 0).any() else ""
         # Arrows would run through numbers.
         numbers = f"{sign}{decimals_of(grid.values, 2)}" if grid.to is None else None
         heat_map(axes, figure, (grid.columns, grid.rows, grid.values), (grid.x, grid.y), numbers, grid.unit)
         if grid.to is not None:
             _arrows(axes, grid)
-        return picture(figure, name, grid.title, grid.message, grid.caption)
+        return picture(figure, grid.title, grid.message, grid.caption)
 
 
 def _arrows(axes: Axes, grid: Map) -> None:

@@ -18,14 +18,12 @@ def accuracy_map(evidence: RunEvidence) -> Picture | None:
     accuracy = evidence.get("test_accuracy")
     if accuracy is None or not np.isfinite(accuracy[evidence.on_grid]).any():
         return None
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         heat_map(
             axes, figure, evidence.grid(100 * accuracy), evidence.names, decimals_of(100 * accuracy), "test accuracy, %"
         )
         return picture(
             figure,
-            "accuracy-map",
             "Test accuracy over the grid",
             f"Test accuracy over the grid runs from {_percent(np.nanmin(accuracy))} to "
             f"{_percent(np.nanmax(accuracy))}.",
@@ -38,14 +36,12 @@ def accuracy_plot(evidence: RunEvidence) -> Picture | None:
     accuracy = evidence.get("test_accuracy")
     if accuracy is None:
         return None
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         by_status(
             axes, evidence, evidence.product, 100 * accuracy, marker="o", color=SERIES[0], alpha=0.85, label="one run"
         )
         log_axis(axes.xaxis, evidence.product)
-        axes.set_xlabel(evidence.product_name)
-        axes.set_ylabel("test accuracy, %")
+        axes.set(xlabel=evidence.product_name, ylabel="test accuracy, %")
         axes.margins(y=0.12)
         figure.legend(loc="outside upper left", ncols=2)
         seen = np.isfinite(accuracy) & np.isfinite(evidence.product)
@@ -54,7 +50,6 @@ def accuracy_plot(evidence: RunEvidence) -> Picture | None:
         cold, hot = (accuracy[seen][which(evidence.product[seen])] for which in (np.argmin, np.argmax))
         return picture(
             figure,
-            "accuracy-plot",
             "Test accuracy against temperature",
             f"Test accuracy is {_percent(cold)} at the lowest {evidence.product_name}, {_percent(hot)} at the highest.",
             f"Test accuracy of each run against its {evidence.product_name}, the only combination of both rates on "

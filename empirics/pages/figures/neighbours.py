@@ -44,8 +44,7 @@ def lag_histogram(evidence: RunEvidence) -> Picture | None:
     if not found:
         return None
     labels, shares = [label for label, _ in found], [share for _, share in found]
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         bars = axes.bar(range(len(shares)), shares, color=SERIES[0], width=0.72)
         texts = [f"{share:.0f}" if share >= 1 or share == 0 else "<1" for share in shares]
         axes.bar_label(bars, texts, padding=2, size=9, color=INK)
@@ -53,12 +52,10 @@ def lag_histogram(evidence: RunEvidence) -> Picture | None:
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
-        axes.set_xlabel("snapshots between a snapshot and its nearest neighbour")
-        axes.set_ylabel("share of all snapshots, %")
+        axes.set(xlabel="snapshots between a snapshot and its nearest neighbour", ylabel="share of all snapshots, %")
         axes.margins(y=0.12)
         return picture(
             figure,
-            "lags",
             "How far away in time is the nearest neighbour?",
             f"{shares[0]:.0f} percent of snapshots have their nearest neighbour next to them in time. Lags and shares: "
             + ", ".join(f"{label}: {share:.2g} %" for label, share in found)
@@ -73,8 +70,7 @@ def adjacency(evidence: RunEvidence) -> Picture | None:
     if evidence.adjacent is None or not np.isfinite(evidence.adjacent).any():
         return None
     chance = 2 / evidence.lags.shape[1] if evidence.lags is not None else 0.0
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         axes.axhline(100 * chance, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         axes.annotate(
             "independent snapshots", (0.01, 100 * chance), (0, 3), xycoords=("axes fraction", "data"),
@@ -83,11 +79,9 @@ def adjacency(evidence: RunEvidence) -> Picture | None:
         by_status(axes, evidence, evidence.product, 100 * evidence.adjacent, marker="o", color=SERIES[0], alpha=0.85)
         log_axis(axes.xaxis, evidence.product)
         axes.set_ylim(0, 104)
-        axes.set_xlabel(evidence.product_name)
-        axes.set_ylabel("neighbours adjacent in time, %")
+        axes.set(xlabel=evidence.product_name, ylabel="neighbours adjacent in time, %")
         return picture(
             figure,
-            "adjacency",
             "Neighbours adjacent in time, by run",
             f"Share of neighbours adjacent in time, from {100 * np.nanmin(evidence.adjacent):.0f} to "
             f"{100 * np.nanmax(evidence.adjacent):.0f} percent; independent snapshots would give {100 * chance:.1g}.",

@@ -19,13 +19,11 @@ def radius_map(evidence: RunEvidence) -> Picture | None:
         return None
     if not np.isfinite(evidence.radius[evidence.on_grid]).any():
         return None
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         heat_map(axes, figure, evidence.grid(evidence.radius), evidence.names, decimals_of(evidence.radius), "norm r")
         low, high = np.nanmin(evidence.radius), np.nanmax(evidence.radius)
         return picture(
             figure,
-            "radius-map",
             "Stationary norm of the weights",
             f"The mean norm of the weights over the grid runs from {low:.3g} to {high:.3g}.",
             f"Root mean square norm r of the scale-invariant weights, one cell per pair of {evidence.names[0]} and "
@@ -41,19 +39,16 @@ def radius_plot(evidence: RunEvidence) -> Picture | None:
     deviation = (measured / theory - 1)[evidence.shown]
     if not np.isfinite(deviation).any():
         return None
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         ends = np.array([np.nanmin(theory), np.nanmax(theory)]) * [0.9, 1.1]
         axes.plot(ends, ends, color=INK, linewidth=1, label="measured = predicted")
         by_status(axes, evidence, theory, measured, marker="o", color=SERIES[0], alpha=0.85, label="one run")
         log_axis(axes.xaxis, ends)
         log_axis(axes.yaxis, ends)
-        axes.set_xlabel("r predicted")
-        axes.set_ylabel("r measured")
+        axes.set(xlabel="r predicted", ylabel="r measured")
         axes.legend(loc="upper left")
         return picture(
             figure,
-            "radius-plot",
             "Measured against predicted norm",
             f"Measured norms lie within {number(100 * largest(deviation), 3)} percent of the prediction.",
             (

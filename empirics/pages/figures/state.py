@@ -23,8 +23,7 @@ def pressure_volume(evidence: RunEvidence) -> Picture | None:
     volume, pressure, temperature, gas_constant = evidence.state
     factor = pressure * volume / (gas_constant * temperature)
     low, high = volume.min() / 1.15, volume.max() * 1.15
-    with canvas(3.5) as figure:
-        axes = figure.subplots()
+    with canvas(3.5) as (figure, axes):
         for heat in np.unique(np.quantile(temperature, _ISOTHERMS, method="nearest")):
             axes.plot([low, high], gas_constant * heat / np.array([low, high]), color=MUTED, linewidth=0.9, zorder=1)
         same = temperature.min() == temperature.max()
@@ -45,7 +44,6 @@ def pressure_volume(evidence: RunEvidence) -> Picture | None:
         span = f"{factor.min():.3g} to {factor.max():.3g}"
         return picture(
             figure,
-            "pressure-volume",
             f"The runs in the p–V plane: pV/(RT) is {span}",
             f"{len(volume)} runs in the plane of pressure and volume, V from {volume.min():.3g} to {volume.max():.3g}, "
             f"p from {pressure.min():.3g} to {pressure.max():.3g}, temperature from {temperature.min():.3g} to "

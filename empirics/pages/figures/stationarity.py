@@ -20,8 +20,7 @@ def balance_plot(evidence: RunEvidence, margin: float = BALANCE_MARGIN) -> Pictu
     if balance is None:
         return None
     error = np.maximum(1.96 * np.nan_to_num(evidence.column("balance_error")), 0)
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         axes.axhspan(1 - margin, 1 + margin, color=FAINT, linewidth=0, zorder=0)
         axes.axhline(1, color=INK, linewidth=1)
         shown = evidence.ok
@@ -35,14 +34,12 @@ def balance_plot(evidence: RunEvidence, margin: float = BALANCE_MARGIN) -> Pictu
                 markersize=7, elinewidth=1, label="excluded from fits",
             )  # fmt: skip
         log_axis(axes.xaxis, evidence.product)
-        axes.set_xlabel(evidence.product_name)
-        axes.set_ylabel("norm balance")
+        axes.set(xlabel=evidence.product_name, ylabel="norm balance")
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
         axes.margins(y=0.2)
         figure.legend(loc="outside upper left", ncols=2)
         return picture(
             figure,
-            "balance",
             "Norm balance of every run",
             f"Norm balance of {len(evidence)} runs, from {np.nanmin(balance):.4g} to {np.nanmax(balance):.4g}; "
             "1 means that growth and shrinkage of the norm cancel.",
@@ -62,8 +59,7 @@ def traces(evidence: RunEvidence, count: int = 4) -> Picture | None:
     steps = np.broadcast_to(steps, log_radius.shape)
     order = np.argsort(evidence.product, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         for run, colour, style in zip(chosen, SERIES, ("-", (0, (5, 1.5)), (0, (2, 1)), "-."), strict=False):
             late = log_radius[run, -max(1, log_radius.shape[1] // 2) :]
             with np.errstate(over="ignore"):
@@ -79,13 +75,11 @@ def traces(evidence: RunEvidence, count: int = 4) -> Picture | None:
                 textcoords="offset points", size=8.5, va="top",
             )  # fmt: skip
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.set_xlabel("training step")
-        axes.set_ylabel("norm r / its later mean")
+        axes.set(xlabel="training step", ylabel="norm r / its later mean")
         axes.margins(y=0.15)
         figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
         return picture(
             figure,
-            "traces",
             "The norm over time",
             f"The norm of the weights of {len(chosen)} runs over {_length(steps[chosen, -1])} steps, each divided by "
             "its own later mean.",
@@ -108,12 +102,9 @@ def _length(steps: np.ndarray) -> str:
 
 def _first_measured(evidence: RunEvidence) -> float | None:
     """Return the length of the burn-in where the experiment says it."""
-    experiment = getattr(evidence.runs, "experiment", None)
-    for holder in (experiment, getattr(experiment, "training", None), getattr(experiment, "schedule", None)):
-        for name in ("burn_in", "burn_in_steps", "burnin"):
-            if isinstance(value := getattr(holder, name, None), (int, float)):
-                return float(value)
-    return None
+    training = getattr(getattr(evidence.runs, "experiment", None), "training", None)
+    found = getattr(training, "burn_in", None)
+    return float(found) if isinstance(found, int) else None  # not where it is counted in relaxation times
 
 
 # How included and excluded runs are marked, by the order of their statuses: shape, colour.
@@ -129,8 +120,7 @@ def status_map(evidence: RunEvidence) -> Picture | None:
     lr, weight_decay, status = (values[good] for values in (*evidence.cells, evidence.status.astype(str)))
     columns, rows = np.unique(lr), np.unique(weight_decay)
     others = [name for name in evidence.statuses() if name != "ok"]
-    with canvas() as figure:
-        axes = figure.subplots()
+    with canvas() as (figure, axes):
         size = float(np.clip(60 / max(len(columns), len(rows)), 2.5, 7))
         marks = [("ok", *_OK), *((name, *_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(others))]
         for name, marker, colour in marks:
@@ -149,7 +139,6 @@ def status_map(evidence: RunEvidence) -> Picture | None:
         counts = ", ".join(f"{count} {name}" for name, count in evidence.statuses().items())
         return picture(
             figure,
-            "statuses",
             "Which runs count",
             f"Status of {len(evidence)} runs over {len(columns)} values of {evidence.names[0]} and {len(rows)} of "
             f"{evidence.names[1]}: {counts}.",

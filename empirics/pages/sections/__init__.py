@@ -8,7 +8,7 @@ from typing import Any
 
 from empirics.claims.overview import answer
 from empirics.pages.blocks import Figures, Heading, Section
-from empirics.pages.drawing import Picture, renamed
+from empirics.pages.drawing import Picture, named
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.sections.comparison import comparison, names_of
 from empirics.pages.sections.entropy import entropy, neighbours
@@ -79,7 +79,7 @@ def _told_apart(made: tuple[Section, ...]) -> tuple[Section, ...]:
         if not isinstance(block, Figures):
             return block
         pictures = (
-            renamed(picture, f"{place}-{i}") if isinstance(picture, Picture) else picture
+            named(picture, f"{place}-{i}") if isinstance(picture, Picture) else picture
             for i, picture in enumerate(block.pictures, start=1)
         )
         return Figures(tuple(pictures))

@@ -7,7 +7,7 @@ from typing import Any
 
 from empirics.pages.blocks import Details, Formulas, Heading, Papers, TableBlock, Text
 from empirics.pages.evidence import RunEvidence
-from empirics.pages.formulas import laws, papers
+from empirics.pages.formulas import PAPERS, laws
 
 __all__ = ["provenance", "sources"]
 
@@ -81,4 +81,4 @@ def sources(every: Sequence[RunEvidence]) -> list[object]:
             ),
             Formulas(found),
         ]
-    return [*blocks, Heading("Papers"), Papers(papers())]
+    return [*blocks, Heading("Papers"), Papers(PAPERS)]

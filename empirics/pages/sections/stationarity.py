@@ -62,7 +62,7 @@ def stationarity(evidence: RunEvidence) -> list[object]:
         _status_table(evidence),
     ]
     found = shown(figures.status_map(evidence), figures.balance_plot(evidence), figures.traces(evidence))
-    if figures.balance_plot(evidence) is None and evidence.protocol != "fixed-sphere":
+    if evidence.get("balance") is None and evidence.protocol != "fixed-sphere":
         blocks.append(MISSING)
     blocks += found
     blocks.append(Details(f"Table of all {plural(len(evidence), 'run')}", _run_table(evidence)))
@@ -98,7 +98,8 @@ def _span(values: np.ndarray) -> str:
 def runs_table(evidence: RunEvidence) -> list[dict[str, Any]]:
     """List every run with every number of the summary, for the JSON form; the status is the one it was judged by."""
     frame = evidence.dataset.reset_coords()
-    names = [str(name) for name, variable in frame.data_vars.items() if variable.dims == ("run",)]
+    # Sorted, since a store lists its variables in any order.
+    names = sorted(str(name) for name, variable in frame.data_vars.items() if variable.dims == ("run",))
     judged = {"status": evidence.status, "reason": evidence.reason}
     columns = {name: frame[name].values for name in names} | judged
     return [{name: values[i] for name, values in columns.items()} for i in range(len(evidence))]

@@ -36,15 +36,7 @@ from empirics.pages.sections.wording import MISSING, summary
 from empirics.pages.words import KIND_SHORT, KIND_WORDS, card, sentence, typeset, where_words
 from thermo_theory.book.wording import needs_in_words
 
-__all__ = [
-    "Shown",
-    "claims_section",
-    "diagnostics",
-    "measured_cell",
-    "opening",
-    "shown_by_claim",
-    "statements_of",
-]
+__all__ = ["Shown", "claims_section", "diagnostics", "measured_cell", "opening", "shown_by_claim", "statements_of"]
 
 
 def measured_cell(verdict: Any) -> Cell:
@@ -190,16 +182,16 @@ def _claim(line: Line, verdicts: Any, mine: list[Shown], prefix: str) -> Section
             words = where_words(part.protocol, part.optimizer)
             blocks.append(Heading(words[:1].upper() + words[1:]))
         blocks += [Text(part.error)] if part.error else []
-        blocks += _exhibit_blocks(part.exhibits, f"{_slug(line.claim)}-{part.protocol}-{part.optimizer}")
+        blocks += _exhibit_blocks(part.exhibits)
     marks = " · ".join(f"{kind} {line.marks(kind)}" for kind in KIND_NAMES if line.marks(kind))
     shown_as: Card = card(line.headline, line.label)
     name = prefix + _slug(line.claim)
     return Section(name, line.label, tuple(blocks), folded=True, card=shown_as, marks=marks, note=sentence(line))
 
 
-def _exhibit_blocks(exhibits: list[Exhibit], name: str) -> list[object]:
+def _exhibit_blocks(exhibits: list[Exhibit]) -> list[object]:
     """Draw plots and maps side by side; tables, and the maps in numbers, are folded up below."""
-    pictures = tuple(drawn(one, f"{name}-{one.name}") for one in exhibits if not isinstance(one, Rows))
+    pictures = tuple(drawn(one) for one in exhibits if not isinstance(one, Rows))
     blocks: list[object] = [Figures(pictures)] if pictures else []
     for one in exhibits:
         if isinstance(one, Rows):

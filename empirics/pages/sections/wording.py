@@ -11,13 +11,7 @@ from empirics.pages.drawing import Picture
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.words import OPTIMIZER_WORDS, PROTOCOL_WORDS, where_words
 
-__all__ = [
-    "MISSING",
-    "plural",
-    "protocol_words",
-    "shown",
-    "summary",
-]
+__all__ = ["MISSING", "plural", "protocol_words", "shown", "summary"]
 
 MISSING = Text("Not measured: these results lack the quantities of this section.")
 

@@ -124,6 +124,12 @@ def test_every_column_alone_may_be_anything(name):
             stands(changed(MADE[name], {column: how}))
 
 
+def test_a_table_of_which_no_run_can_be_used():
+    assert {row.verdict for row in stands(changed(MADE["well"], {"grad_sq": "zero"})) if row.claim == "V10"} == {
+        "refused"
+    }
+
+
 def test_the_tables_themselves_are_decided():
     """Else nothing is shown by what does not decide: every claim agrees somewhere."""
     agreed = {row.claim for runs in MADE.values() for row in stands(runs) if row.verdict == "agrees"}

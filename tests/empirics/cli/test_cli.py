@@ -12,7 +12,7 @@ from kill_and_resume import ended, until
 from tiny import TINY
 
 import empirics
-from empirics import cli
+from empirics import cli, steering
 from empirics.claims import Verdict, Verdicts
 from empirics.cli import app
 
@@ -238,6 +238,37 @@ def test_a_schedule_is_checked_with_momentum_and_index(capsys):
     held = said("adiabat", "--lr", "0.1", "--factor", "4", "--index", "1.7")
     assert [row["entropy"] for row in held["points"]] == pytest.approx([0] * len(held["points"]), abs=1e-9)
     assert held["points"][-1]["lr"] != pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "plan", "slow"),
+    [
+        (
+            "cooldown --factor 0.04 --shape sqrt --hold 500 --no-correct --relaxation-steps 3000",
+            lambda: steering.cooldown(factor=0.04, steps=1000, shape="sqrt", hold=500, correct=False),
+            {"relaxation_steps": 3000},
+        ),
+        (
+            "entropy-rate --rate -1e-3 --along isochore --index 1.7 --optimizer adam-l2 --sigma 0.5 --dimension 30",
+            lambda: steering.entropy_rate(rate=-1e-3, steps=1000, along="isochore", index=1.7, optimizer="adam-l2"),
+            {"sigma": 0.5, "dimension": 30},
+        ),
+    ],
+)
+def test_every_option_of_a_schedule_reaches_its_plan_and_its_check(words, plan, slow, capsys):
+    rates = ["--lr", "0.1", "--weight-decay", "0.01", "--steps", "1000", "--points", "5"]
+    assert cli.main(["schedule", *words.split(), *rates, "--format", "json"]) == 0
+    said, made = json.loads(capsys.readouterr().out), plan()
+    for row in said["points"]:
+        lr, decay = made.at(row["step"])
+        assert (row["lr"], row["weight_decay"]) == pytest.approx((0.1 * lr, 0.01 * decay))
+    check = steering.quasi_static(made, lr=0.1, weight_decay=0.01, **slow)
+    assert said["quasi_static"] == {
+        "holds": False, "steps": 1000, "needed_steps": check.needed, "lag_norm": check.lag_norm,
+        "lag_energy": check.lag_energy, "until_step": check.until, "tolerance": 0.05,
+    }  # fmt: skip
+    assert check.lag_norm != check.lag_energy
+    assert len(said["points"]) == 5
 
 
 def test_demo_ends_with_the_path_of_the_page(capsys, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import TINY, tiny
 
 from empirics.experiment import Experiment, ExperimentError, Run
-from empirics.experiment.schema import axis, number
+from empirics.experiment.schema import axis, integer, number, rate, share
 from empirics.isotropic.experiment import GasRun
 from empirics.isotropic.loop import identity as gas_identity
 from empirics.training.sampling import identity
@@ -159,6 +159,23 @@ def test_difference_names_the_first_key():
     assert tiny().difference(other) == "[training] batch_size = 32, not 16"
     assert tiny().difference(tiny()) is None
     assert tiny(("seeds = [3]", "seeds = [4]")).difference(tiny()) == "seeds = [3], not [4]"
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (rate, 1.01e-30, 0.99e-30),
+        (rate, 0.99e30, 1.01e30),
+        (axis, {"log10": [-2, -1], "count": 100_000}, {"log10": [-2, -1], "count": 100_001}),
+        (axis, {"log10": [-30, -1], "count": 2}, {"log10": [-30.1, -1], "count": 2}),
+        (share, 0.99, 1.0),
+        (integer(2), 2**63 - 1, 2**63),
+    ],
+)
+def test_a_limit_from_both_sides(check, good, bad):
+    check(good)
+    with pytest.raises(ValueError, match="must"):
+        check(bad)
 
 
 def test_a_bound_that_is_excluded_is_no_value():

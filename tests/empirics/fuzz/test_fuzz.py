@@ -147,9 +147,10 @@ class Case:
         self.must, do = DAMAGES[surface][name]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            named = list(self.scratch.names)
             do(self.scratch, dice)
-            if second:
-                self.must = ANY
+            if second:  # which may be what the message is about
+                self.must, self.scratch.names = ANY, [*self.scratch.names, *named]
                 with contextlib.suppress(Exception):  # there may be nothing left to damage
                     DAMAGES[surface][second][1](self.scratch, dice)
 

@@ -6,10 +6,10 @@ from gas_logs import EVERY, MEASURED, D, csv, gas_logs, lightning, log, put, set
 
 import empirics
 from empirics.claims.table import Table
-from empirics.importing import survey
-from empirics.importing.averages import averages
-from empirics.importing.foreign import ForeignRun, Logged, series
-from empirics.importing.names import assign
+from empirics.importing import Survey, survey
+from empirics.importing.averages import Averages, averages
+from empirics.importing.foreign import Foreign, ForeignRun, Logged, series
+from empirics.importing.names import Assigned, assign
 from empirics.measure import norm_balance
 
 NAMED = assign(["radius_sq", "grad_sq", "loss"], {}, "here")
@@ -70,6 +70,28 @@ def test_one_step_twice_a_restart_and_a_log_in_no_order():
     order = np.random.default_rng(0).permutation(50)
     found, note = series(order, order * 2.0)
     assert (found.value.tolist(), note) == ((2.0 * np.arange(50)).tolist(), "")
+
+
+def test_curves_over_time_are_those_of_the_logs(tmp_path):
+    runs = gas_logs(points=30)
+    lightning(tmp_path / "logs", runs)
+    trace = empirics.read_runs(tmp_path / "logs", "fixed-lr", dimension=D).tree["trace"]
+    assert trace["step"].values.tolist() == [EVERY * (i + 1) for i in range(30)]
+    for i, run in enumerate(runs):
+        np.testing.assert_allclose(trace["log_radius"][i], np.log(run["series"]["radius_sq"]) / 2, rtol=1e-12)
+        for name in ("grad_sq", "loss"):
+            np.testing.assert_allclose(trace[name][i], run["series"][name], rtol=1e-12)
+
+
+def test_a_survey_says_how_long_the_logs_are_and_what_was_left_out():
+    one = Logged(np.arange(3.0), np.arange(3.0))
+    runs = [ForeignRun(place, {}, {"loss": one}) for place in ("a", "b", "c")]
+    numbers = ((200, 10, 3.0), (80, 8, 5.5), (200, 40, np.nan))
+    means = [Averages(points=points, left_out=cut, time=time) for points, cut, time in numbers]
+    assert Survey(Foreign("here", "logs", runs, []), Assigned(), averaged=means).notes() == [
+        "series: of 3 of 3 runs, 80 to 200 points; burn-in leaves out 5 to 20 %; autocorrelation time 3.0 to 5.5 "
+        "points; less than half as long as the others: b"
+    ]
 
 
 def change_logs(folder, change):

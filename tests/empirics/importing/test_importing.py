@@ -89,6 +89,14 @@ def test_what_follows_is_filled_in_and_says_so(frame, tmp_path):
     np.testing.assert_allclose(again["entropy"], frame["entropy"])
 
 
+@pytest.mark.parametrize("missing", ["grad_sq", "grad_variance", "radius_sq"])
+def test_a_part_is_what_is_left_of_the_whole(frame, tmp_path, missing):
+    whole = frame.assign(grad_mean_sq=0.3 * frame["grad_sq"], grad_variance=0.7 * frame["grad_sq"])
+    table = whole.assign(log_radius=np.log(frame["radius_sq"]) / 2).drop(columns=missing)
+    data = empirics.read_runs(write(table, tmp_path / "t.csv"), "fixed-lr").dataset
+    np.testing.assert_allclose(data[missing], whole[missing])
+
+
 def test_other_protocols_and_repeated_runs(frame, tmp_path):
     table = frame.rename(columns={"lr": "effective_lr"})
     again = table.assign(radius_sq=1.001 * table["radius_sq"])
@@ -368,6 +376,27 @@ def test_only_the_last_window_counts(tmp_path):
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset
     assert data["loss"].item() == np.mean([i for i in ITERATIONS if i > 20])  # 10 snapshots, 2 iterations apart
     assert empirics.read_runs(tmp_path / "lr1_wd1_seed1", "fixed-lr").dataset.sizes["run"] == 1
+
+
+def test_a_trace_without_a_window_and_its_curves(tmp_path):
+    """The last tenth of 21 entries is two."""
+    trace, rng = trace_of(0.1, 0.1, D, np.random.default_rng(4)), np.random.default_rng(11)
+    for name in ("train_loss", "stoch_grad_mean_norm_squared", "mean_radius"):
+        trace[name] = rng.uniform(0.5, 2, len(ITERATIONS)).tolist()
+    write_trace(tmp_path / "a", 0.1, 0.1, trace | {"log_radius": []}, queue_size=None)
+    runs = empirics.read_runs(tmp_path, "fixed-lr", dimension=D)
+    for theirs, ours in (("train_loss", "loss"), ("stoch_grad_mean_norm_squared", "grad_sq")):
+        assert runs.dataset[ours].item() == pytest.approx(np.mean(trace[theirs][-2:]), rel=1e-12)
+        np.testing.assert_allclose(runs.tree["trace"][ours][0], trace[theirs])
+    np.testing.assert_allclose(runs.tree["trace"]["log_radius"][0], np.log(trace["mean_radius"]))
+    assert runs.tree["trace"]["step"].values.tolist() == ITERATIONS
+
+
+def test_a_trace_on_the_sphere_has_its_radius_and_its_effective_rate(tmp_path):
+    trace = trace_of(0.1, 0.1, D, np.random.default_rng(4))
+    write_trace(tmp_path / "a", 0.1, 0.1, trace, opt_mode="fixed_sphere", si_pnorm_0=2.0)
+    data = empirics.read_runs(tmp_path, "fixed-sphere").dataset
+    assert (data["radius"].item(), data["effective_lr"].item(), data["seed"].item()) == (2.0, 0.1, 1)
 
 
 def test_means_over_the_window_are_of_squares(tmp_path):

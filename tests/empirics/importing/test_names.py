@@ -73,6 +73,8 @@ def test_of_two_columns_for_one_thing_the_certain_one_is_taken_and_of_two_equals
     ("factor", "column", "taken", "why"),
     [
         (1.0, "grad_norm", True, "the norm balance with it is 1"),
+        (1.04, "grad_norm", True, "the norm balance with it is 1.08"),
+        (1.06, "grad_norm", False, "the norm balance with it is 1.12 in the median, not 1"),
         (1.7, "grad_norm", False, "a gradient of all weights, or a clipped one: the norm balance with it is 2.89"),
         (0.0, "grad_norm", False, "a gradient of all weights, or a clipped one"),
         (0.0, "grad_sq", False, "a clipped gradient: equal in all runs"),

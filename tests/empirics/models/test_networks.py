@@ -274,8 +274,13 @@ def test_a_network_that_is_not_what_it_states_is_refused():
             size = weights[0].square().sum((1, 2), keepdim=True)
             return super().logits(weights, frozen, inputs) * (10 * size.log()).floor()
 
-    with pytest.raises(ModelError, match="layer 2 is not scale-invariant as stated"):
-        Liar(6, 4, (5, 3), "rms").check(4)
+    class Hardly(NormedMLP):
+        def logits(self, weights, frozen, inputs):
+            return super().logits(weights, frozen, inputs) * (1 + 1e-4 * weights[1].square().sum((1, 2), True).log())
+
+    for liar in (Liar, Hardly):
+        with pytest.raises(ModelError, match="layer 2 is not scale-invariant as stated"):
+            liar(6, 4, (5, 3), "rms").check(4)
     with pytest.raises(ModelError, match="the loss changes from"):
         Subtle(6, 4, (5, 3), "rms").check(4)
 

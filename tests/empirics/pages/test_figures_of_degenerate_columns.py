@@ -82,7 +82,7 @@ def made(changed, protocol="fixed-lr"):
 @pytest.mark.parametrize("change", CHANGES)
 def test_figures_of_a_degenerate_column_are_drawn_or_left_out(change, monkeypatch):
     # A drawing is laid out once for all of its checks; as SVG it takes three times as long.
-    def picture(figure, name, title, message, caption):
+    def picture(figure, title, message, caption):
         figure.draw_without_rendering()
         assert max(map(len, message.split())) < 40, message
         return message

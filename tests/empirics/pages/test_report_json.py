@@ -89,6 +89,8 @@ def test_the_report_of_several_folders_holds_to_the_schema(tmp_path, gas):
             (found,) = rows[verdict.claim, verdict.title, verdict.protocol]
             assert found["experiment"] == made["experiments"][number]["name"]
             assert found["verdict"] == verdict.verdict
+            for name in ("measured", "low", "high"):
+                assert found[name] == (getattr(verdict, name) if np.isfinite(getattr(verdict, name)) else None)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,8 @@ def test_a_claim_of_a_users_own_has_a_section_like_any_other(tmp_path):
     made = written(verdicts, tmp_path / "page.json")
     part("report").validate(made)
     mine = next(claim for claim in made["experiments"][0]["claims"] if claim["name"] == "U1")
-    assert [exhibit["kind"] for exhibit in mine["exhibits"]] == ["plot", "rows"]
+    plot, rows = mine["exhibits"]
+    assert (plot["kind"], rows["kind"], plot["level"], plot["margin"]) == ("plot", "rows", 1.0, None)
 
 
 def test_a_claim_whose_code_fails_is_named_and_the_page_is_made(tmp_path):

@@ -1,5 +1,6 @@
 """Numbers that a page shows, against the same worked out by hand; no run has the numbers of another one."""
 
+import dataclasses
 import json
 from math import nan
 
@@ -13,10 +14,11 @@ from test_pages import DIMENSION, judged, made_up_runs
 from empirics.pages import figures, report
 from empirics.pages.evidence import RunEvidence
 from empirics.pages.figures.neighbours import lag_shares
-from empirics.pages.sections.entropy import entropy
+from empirics.pages.sections.entropy import entropy, neighbours
 from empirics.pages.sections.learning import learning
 from empirics.pages.sections.provenance import provenance
-from empirics.pages.sections.stationarity import stationarity
+from empirics.pages.sections.stationarity import runs_table, stationarity
+from empirics.pages.sections.verdicts import _tiles
 from empirics.pages.words import card
 from empirics.results import Runs
 
@@ -70,6 +72,29 @@ def test_every_column_of_the_table_of_runs_is_the_one_it_says():
         np.testing.assert_allclose(shown, columns[name], rtol=0.05)
 
 
+def test_statuses_are_counted_with_the_rates_of_their_runs():
+    reasons = np.array(["drift of 3 %" if i in (4, 7) else "" for i in range(COUNT)])
+    status = np.where(reasons != "", "not stationary", "ok")
+    table = stationarity(RunEvidence(changed(status=status, reason=reasons)))[2]
+    lr, wd = (RUNS.dataset[name].values[[4, 7]] for name in ("lr", "weight_decay"))
+    spans = [f"{one.min():.3g} to {one.max():.3g}" if np.ptp(one) else f"{one[0]:.3g}" for one in (lr, wd)]
+    assert table.rows[0][:2] == ("ok", str(COUNT - 2))
+    assert table.rows[1] == ("not stationary", "2", *spans, "drift of 3 % (for example run 4)")
+
+
+@pytest.mark.parametrize(("paths", "word"), [(5, "mostly not a path entropy"), (6, "it is a path entropy")])
+def test_an_entropy_is_that_of_a_path_if_it_is_one_in_most_included_runs(paths, word):
+    every = np.arange(COUNT) < paths
+    every[EXCLUDED] = True
+    assert f"{word} ({paths} of 11 runs)" in words_of(neighbours(RunEvidence(changed(path_entropy=every))))
+
+
+def test_tiles_count_what_agrees_and_the_runs_that_count():
+    first, second, third, runs = _tiles(judged(RUNS), RunEvidence(RUNS)).tiles
+    assert [one.number for one in (first, second, third, runs)] == ["1/1", "0/2", "0/1", "11/12"]
+    assert [one.tone for one in (first, second, third)] == ["agrees", "inconclusive", "disagrees"]
+
+
 def test_bars_of_the_norm_balance_are_95_percent_intervals(monkeypatch):
     seen, errorbar = [], Axes.errorbar
 
@@ -100,8 +125,8 @@ def test_lags_are_those_of_included_runs_before_and_after():
     every[EXCLUDED] = 2
     one = RunEvidence(changed("snapshots", neighbour_lag=every))
     np.testing.assert_allclose(one.adjacent[:EXCLUDED], 0.25)
-    shares = [share for _, share in lag_shares(one)]
-    assert shares == [25.0, 0.0, *[0.0] * (len(shares) - 3), 75.0]
+    assert dict(lag_shares(one)) == {"1": 25, "2": 0, "3–8": 75}
+    assert " 25 % of all nearest neighbours are adjacent in time." in words_of(neighbours(one))
 
 
 def test_the_state_of_the_gas_above_its_figure():
@@ -127,6 +152,20 @@ def test_a_card_has_the_margin_of_the_claim_and_the_interval_of_the_measurement(
     assert missing.measured == "not measured"
     assert disagrees.strip.beyond == 0
     assert disagrees.strip.measured == 50 + 48 * 2.5 / 4
+    assert ("95 % interval", "1.110 to 1.140", None) in disagrees.numbers
+    assert disagrees.message.endswith("measured 1.125, 95 percent interval 1.11 to 1.14.")
+
+
+def test_further_numbers_of_a_verdict_are_spans():
+    form = {"title": "A form", "measured": 2.0, "low": 1.5, "high": 2.5}
+    details = {"by layer": {"a": 3.0, "b": 1.0, "c": 2.0}, "list": [2.0, 5.0, 1.0, 4.0]}
+    verdict = dataclasses.replace(judged(RUNS)[0], other_forms=(form,), margin_needed=0.0123, details=details)
+    assert card(verdict).numbers[-4:] == (
+        ("Smallest margin at which it agrees", "0.0123", 0.0123),
+        ("A form", "2.00 (1.50 to 2.50)", None),
+        ("By layer", "1 (b) to 3 (a), 3 in all", None),
+        ("List", "1 to 5", None),
+    )
 
 
 def test_numbers_of_runs_in_json_are_null_where_nothing_was_measured(tmp_path):
@@ -142,3 +181,10 @@ def test_numbers_of_runs_in_json_are_null_where_nothing_was_measured(tmp_path):
     # The status by which a run is left out stands there though the results record none.
     assert rows[0]["status"] == "ok"
     assert rows[5]["status"] != "ok"
+
+
+def test_numbers_of_runs_in_json_are_in_one_order_in_whichever_a_store_lists_them():
+    turned = RUNS.dataset[[*RUNS.dataset.data_vars][::-1]]
+    first, second = (list(runs_table(RunEvidence(one))[0]) for one in (RUNS.dataset, turned))
+    assert list(turned.data_vars) != list(RUNS.dataset.data_vars)
+    assert first == second

@@ -10,8 +10,9 @@ from empirics.probe.plot import PANELS, drawn
 def history(steps, tensors=2):
     rows = [
         {
-            "step": step, "group": f"{i}.weight", "scale_invariant": True, "angular_update": 0.02 + 0.01 * i,
-            "angular_equilibrium": 0.02, "balance": 0.9, "effective_lr": 0.1, "norm": 3.0,
+            "step": step, "group": f"{i}.weight", "scale_invariant": True,
+            "angular_update": (0.02 + 0.01 * i) * step / 300, "angular_equilibrium": 0.02,
+            "balance": 0.9, "effective_lr": 0.1, "norm": 3.0,
         }
         for step in steps
         for i in range(tensors)
@@ -32,6 +33,10 @@ def test_one_record_is_a_marker_and_the_title_says_that_curves_come_later():
             assert line.get_marker() not in ("", "None")
     assert figure.get_suptitle() == "2 tensors, one record at step 300: curves begin with the next record"
     assert "at step 300: 1 to 1.5" in figure.axes[0].get_title(loc="left")
+
+
+def test_a_title_has_the_values_of_the_last_record():
+    assert "at step 300: 1 to 1.5" in drawn(history([100, 300])).axes[0].get_title(loc="left")
 
 
 def test_long_curves_have_no_markers_and_few_tensors_differ_in_more_than_colour():

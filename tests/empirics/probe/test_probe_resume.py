@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from watched import data, network
 
 from empirics.probe import ThermoProbe
-from empirics.probe.losses import CHUNK, KEPT, Losses, _stacked, relaxation
+from empirics.probe.losses import CHUNK, KEPT, Losses, LossRelaxation, _stacked, relaxation
 from empirics.steering import Adiabat, Cooldown
 from thermo_theory import vmf
 
@@ -197,6 +197,12 @@ def test_the_check_of_adam_with_l2_asks_the_probe_for_sigma_and_dimension():
     sigma, dimension = probe.noise()
     assert dimension == 12 * 16
     assert schedule.check(probe=probe) == schedule.check(sigma=sigma, dimension=dimension)
+    for given in ({"sigma": 2 * sigma, "dimension": dimension}, {"sigma": sigma, "dimension": 7}):
+        assert schedule.check(probe=probe, **given) == schedule.check(**given) != schedule.check(probe=probe)
+    probe.loss_relaxation = lambda: LossRelaxation(9e3)
+    given = {"sigma": sigma, "dimension": dimension}
+    assert schedule.check(probe=probe) == schedule.check(relaxation_steps=9e3, **given)
+    assert schedule.check(probe=probe, relaxation_steps=5e3) == schedule.check(relaxation_steps=5e3, **given)
 
 
 def test_an_index_needs_three_stretches_in_balance():

@@ -140,6 +140,13 @@ def test_damaged_provenance(content, copied, capsys, untrained):
     refused(capsys.readouterr(), "provenance.json is damaged")
 
 
+def test_a_damaged_experiment_in_the_record_is_named_with_its_folder(copied, capsys, untrained):
+    record = copied / "provenance.json"
+    record.write_text(record.read_text().replace("optimizer = ", "optimazer = "))
+    assert cli.main(["status", str(copied)]) == 2
+    refused(capsys.readouterr(), f"{record}: unknown key [training] optimazer")
+
+
 # -------------------------------------------------------------------------------------------------------- full disks
 def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -180,6 +180,8 @@ def test_a_hotter_run_averages_to_the_same_loss():
     assert told[0].averaged == pytest.approx(told[2].averaged, rel=0.02)
     assert told[2].loss == pytest.approx(16 * told[0].loss)
     assert {round(one.lowest, 12) for one in told} == {1e-5}
+    measured = hint(temperature=1e-3, gas_constant=50.0, steps=100_000, relaxation_steps=500, excess_loss=0.3)
+    assert (measured.loss, measured.averaged) == (0.3, pytest.approx(0.3 / told[0].samples))
     cold = hint(temperature=0.5e-5, gas_constant=50.0, steps=100_000, relaxation_steps=1e5)
     assert not cold.pays
     assert cold.samples < 1.5

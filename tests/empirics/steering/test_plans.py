@@ -206,6 +206,29 @@ def test_relaxation_by_optimiser():
     assert quasi_static(adam, lr=0.1, weight_decay=0.01, sigma=1.0, dimension=10).needed > 0
 
 
+def test_the_norm_under_adamw_is_given_the_longest_time_that_it_may_need():
+    """Its relaxation is not derived: 1/(lr wd), of log r = log(lr)/2 + ..., at the smaller rate."""
+    made = plan("isobar", factor=2.0, steps=100, optimizer="adamw")
+    assert quasi_static(made, lr=0.1, weight_decay=0.01).lag_norm == pytest.approx(np.log(2) / 200 / 1e-3)
+
+
+def test_entropy_has_no_end_where_the_rate_has_none():
+    table = forecast(cooldown(factor=0.0, steps=10, optimizer="adamw"), lr=0.1, weight_decay=0.01, points=3)
+    assert table["entropy"].tolist() == [0, pytest.approx(np.log(0.5)), -np.inf]
+
+
+def test_the_heat_capacity_of_the_gas_under_momentum_is_that_at_its_temperature():
+    given = {"lr": 0.005, "weight_decay": 0.05, "dimension": 50, "optimizer": "momentum", "momentum": 0.9}
+    heat = FixedLR.with_optimizer("momentum").temperature(eta=0.005, lam=0.05, sigma=1.0, d=50, beta=0.9)
+    assert vmf_heat_capacity(**given)(1.0, 1.0) == pytest.approx(vmf.heat_capacity(d=50, T=heat) / 24.5)
+
+
+def test_directions_that_are_slower_than_the_norm_see_the_bath_that_has_warmed():
+    """Then T has fallen by the square root of the factor on lr."""
+    produced = drop_entropy(3.0, norm_over_directions=1e-5)["directions"]
+    assert produced == pytest.approx(3**0.5 - 1 - np.log(3**0.5), rel=1e-3)
+
+
 def test_a_step_count_of_many_digits_is_rounded():
     check = quasi_static(plan("isobar", factor=0.1, steps=10), lr=1e-4, weight_decay=1e-4)
     assert 1e9 < check.needed < 1e10
@@ -239,7 +262,10 @@ def test_index_of_the_exact_gas_and_its_interval():
 @pytest.mark.parametrize(("name", "index"), [("sgd", 2.0), ("momentum", 2.0), ("adamw", 3.0), ("adam-l2", 2.0)])
 def test_index_of_a_cold_gas_by_the_gas_constant_of_its_optimiser(name, index):
     heat = np.array([0.001, 0.002, 0.004])
-    assert measured_index(heat, 9.5 * heat, dimension=20, optimizer=name).index == pytest.approx(index)
+    found = measured_index(heat, 9.5 * heat, dimension=20, optimizer=name)
+    assert (found.index, found.heat_capacity) == pytest.approx((index, 1))
+    uncertain = measured_index([1, 2, 3, 4], [1, 3, 2, 4], dimension=20, optimizer=name)  # dU/dT = 0.8 ± 1.8
+    assert (1 < uncertain.low < uncertain.index, uncertain.high) == (True, np.inf)
 
 
 def test_plans_survive_json_bit_for_bit():

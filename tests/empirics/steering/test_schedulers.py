@@ -8,7 +8,7 @@ import pytest
 import torch
 from copies import Gas
 from torch import nn
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, SequentialLR
 
 from empirics.steering import (
     Adiabat,
@@ -173,6 +173,26 @@ def test_the_check_before_a_milestone_is_of_the_full_rates():
     warm, cool = LinearLR(optimizer, 0.1, total_iters=10), Cooldown(optimizer, 10**5, factor=0.1)
     SequentialLR(optimizer, [warm, cool], [10])
     assert cool.check() == Cooldown(sgd(network()), 10**5, factor=0.1).check()
+
+
+def test_a_warm_up_that_ends_just_below_the_full_rates_hands_over_the_full_ones():
+    optimizer = sgd(network())
+    warm, cool = LinearLR(optimizer, 0.9, total_iters=20), Cooldown(optimizer, 100, factor=0.1)
+    both = SequentialLR(optimizer, [warm, cool], [20])
+    for _ in range(20):  # the last step is made at 99.5 %
+        optimizer.step()
+        both.step()
+    assert cool.base_lrs == [0.1, 0.3, 0.1]
+
+
+def test_weight_decay_follows_the_rate_of_its_own_group():
+    optimizer = sgd(network())
+    moving, following = LambdaLR(optimizer, [lambda t: 0.5**t, lambda t: 1, lambda t: 1]), DecayFollowsLR(optimizer)
+    for _ in range(2):
+        optimizer.step()
+        moving.step()
+        following.step()
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.005, 0.01, 0.0]
 
 
 def test_a_measured_index_is_taken():

@@ -1,9 +1,12 @@
 """Conversions against copies of the gas under the other optimiser; symmetry, bit for bit; proposals by simulation."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from copies import Gas
+from matplotlib.figure import Figure
 from torch import nn
 
 from empirics.isotropic import simulate
@@ -222,9 +225,26 @@ def test_without_a_minimum_the_search_goes_on_beyond_the_better_end():
         found.grid()
 
 
-def test_a_chart_is_drawn(tmp_path):
+def test_a_maximum_is_no_minimum_and_three_lines_of_equal_training_are_enough():
+    decay = np.geomspace(1e-4, 1e-1, 5)
+    found = propose(np.full(5, 0.1), decay, -(np.log(decay / 4e-3) ** 2) + 0.01 * np.array([1, -1, 0, 1, -1]))
+    assert "beyond the better end" in found.reason
+    assert found.product < 0.1 * 1e-4  # the farther end is the lower one
+    for decays, few in (([1e-3, 1e-3, 2e-3, 4e-3], False), ([1e-3, 1e-3, 2e-3, 2e-3], True)):
+        with pytest.raises(ValueError, match="fewer than 3 lines") if few else nullcontext():
+            propose(np.full(4, 0.1), decays, [2.0, 2.1, 1.0, 2.0])
+
+
+def test_a_chart_has_lines_of_equal_training_and_the_setting_on_its_own(tmp_path, monkeypatch):
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *given, **look: (drawn.append(figure), save(figure, *given)))
     out = chart(Setting(0.1, 1e-3), tmp_path / "c.png", lr=[0.1, 0.2], weight_decay=[1e-3, 1e-3], score=[1.0, 2.0])
     assert out.read_bytes().startswith(b"\x89PNG")
+    *lines, setting = [line.get_xydata() for line in drawn[0].axes[0].lines]
+    for line, product in zip(lines, 1e-4 * 4.0 ** np.arange(-3, 4), strict=True):
+        np.testing.assert_allclose(line.prod(1), product)
+        assert (line[0, 0], line[-1, 0]) == pytest.approx((0.1 / 64, 6.4))
+    assert setting.tolist() == [[0.1, 1e-3]]
 
 
 @pytest.mark.parametrize(
