@@ -112,27 +112,35 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder, self.numba, self.changes = folder, folder.with_name(f"{folder.name}-numba"), 0
+        self.warm: subprocess.Popen[str] | None = None
         listed = subprocess.run(
             ["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True, check=True
         )
         for name in filter(None, listed.stdout.decode().split("\0")):
-            if (root / name).is_file():
+            if (root / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / name, folder / name)
+                shutil.copy2(root / name, folder / name, follow_symlinks=False)
         if (root / ".venv").exists():
             (folder / ".venv").symlink_to((root / ".venv").resolve())
 
     def pytest(self, tests: list[str], cache: Path) -> tuple[int, str]:
         """Exit code (-1: hangs) and output of fast tests, up to the first that fails."""
-        words = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
+        words = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
         here = {"PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-        try:
-            done = subprocess.run(
-                words, cwd=self.folder, env=os.environ | here, capture_output=True, text=True, timeout=LIMIT
+        if self.warm is None:
+            program = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+            self.warm = subprocess.Popen(
+                program, env=os.environ | here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
-        except subprocess.TimeoutExpired:
-            return -1, f"after {LIMIT} s"
-        return done.returncode, done.stdout + done.stderr
+        assert self.warm.stdin
+        assert self.warm.stdout
+        print(json.dumps([str(self.folder), words, here, LIMIT]), file=self.warm.stdin, flush=True)
+        code, said = json.loads(self.warm.stdout.readline())
+        return (-1, f"after {LIMIT} s") if code == -1 else (code, said)
+
+    def close(self) -> None:
+        if self.warm:
+            self.warm.communicate()
 
     def caught_by(self, mutant: Mutant) -> tuple[str, bool]:
         """The test that notices a mutant, empty if none does; and whether all tests of the room were needed."""
@@ -206,6 +214,8 @@ def run(mutants: list[Mutant], root: Path, workers: int, progress: Path, result:
 
         errors += filter(None, pool.map(lambda some: lent(passes_unchanged, some), rooms.values()))
         list(pool.map(one, [] if errors else todo))
+        while not copies.empty():
+            copies.get().close()
     if result and len(outcomes) == len(mutants):
         result.write_text(json.dumps(counts(mutants, outcomes), indent=1) + "\n", encoding="utf-8")
     return summary(mutants, outcomes, errors)

@@ -223,6 +223,10 @@ def test_a_path_entropy_is_recognised_and_the_window_removes_it():
     assert abs(apart[1].value - apart[0].value) / np.log(10) / ((d - 1) / 2) < 0.15
     assert not any(found.path_entropy for found in apart)
     assert naive[0].effective_sample_size == pytest.approx(800 / 8, rel=0.3)
+    assert apart[0].theiler == pytest.approx(11, abs=2)  # e^(-12/4) is below 0.05
+    slow = chain(800, d, 1e-6, 40, rng)
+    of_pairs = [sphere_entropy(slow, method="vmf", theiler=theiler).value for theiler in (0, "auto")]
+    assert of_pairs[0] < of_pairs[1] - 3  # pairs close in time are close
 
 
 def test_what_never_forgets_is_worth_one_row_and_stays_a_path():
@@ -243,6 +247,13 @@ def test_families_are_right_where_the_law_is_theirs():
             half = (found.high - found.low) / 2
             assert abs(found.value - exact_entropy(d=d, T=0.2 / d)) < 2 * half, (d, method)
             assert half < 3 * np.sqrt(d / (2 * n)) * 1.96
+
+
+def test_the_normal_law_measures_every_variance_where_there_are_samples_enough():
+    rng, spread = np.random.default_rng(29), 1e-2 / np.arange(1, 11)
+    rows = [np.c_[np.ones(60), spread * rng.standard_normal((60, 10))] for _ in range(40)]
+    found = [sphere_entropy(x, method="gaussian", theiler=0).value for x in rows]
+    assert abs(np.mean(found) - 0.5 * np.log(2 * np.pi * np.e * spread**2).sum()) < 3 * sem(found)
 
 
 def test_slope_is_right_where_scipy_has_no_entropy():
