@@ -102,7 +102,7 @@ def test_tests_that_fail_without_a_mutant_are_an_error(project, capsys):
 def stub(monkeypatch):
     """Stands in for pytest, which takes seconds: fails where "x + 1" is gone, and hangs where a loop has no end."""
 
-    def pytest_run(copy, tests, cache):
+    def pytest_run(copy, tests, cache, seconds=0):
         text = (copy.folder / "empirics/toy/gain.py").read_text()
         if "while True" in text:
             return -1, "after 5 s"

@@ -123,7 +123,7 @@ class Copy:
         if (root / ".venv").exists():
             (folder / ".venv").symlink_to((root / ".venv").resolve())
 
-    def pytest(self, tests: list[str], cache: Path) -> tuple[int, str]:
+    def pytest(self, tests: list[str], cache: Path, seconds: int = LIMIT) -> tuple[int, str]:
         """Exit code (-1: hangs) and output of fast tests, up to the first that fails."""
         words = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
         here = {"PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
@@ -134,9 +134,9 @@ class Copy:
             )
         assert self.warm.stdin
         assert self.warm.stdout
-        print(json.dumps([str(self.folder), words, here, LIMIT]), file=self.warm.stdin, flush=True)
+        print(json.dumps([str(self.folder), words, here, seconds]), file=self.warm.stdin, flush=True)
         code, said = json.loads(self.warm.stdout.readline())
-        return (-1, f"after {LIMIT} s") if code == -1 else (code, said)
+        return (-1, f"after {seconds} s") if code == -1 else (code, said)
 
     def close(self) -> None:
         if self.warm:
@@ -171,7 +171,8 @@ class Copy:
 
 def passes_unchanged(copy: Copy, mutants: list[Mutant]) -> str:
     """Why the first tests of mutants fail without any, when nothing that fails means anything; empty if they pass."""
-    code, said = copy.pytest(sorted({one for mutant in mutants for one in mutant.tests.split()}), copy.numba)
+    tests = sorted({one for mutant in mutants for one in mutant.tests.split()})
+    code, said = copy.pytest(tests, copy.numba, 10 * LIMIT)  # nearly all of the room, perhaps on a busy machine
     return f"without a mutant, the tests of {mutants[0].room} fail: {said[-1500:]}" if code else ""
 
 
