@@ -316,7 +316,7 @@ def status_counts(folder: Path) -> dict[str, int]:
     import zarr
 
     try:
-        summary = zarr.open_group(folder / STORE, mode="r")["summary"]
+        summary = zarr.open_group(_complete(folder / STORE), mode="r")["summary"]
         columns = {name: np.asarray(array[...]) for name, array in summary.arrays()}
         return _counted(columns["status"])
     except Exception:  # a codec may raise anything on damaged bytes
@@ -363,7 +363,7 @@ def _damaged(store: Path) -> Path | None:
 def _nameless(group: Path) -> Iterator[Path]:
     """Find members of a group that have lost their metadata: zarr only warns of them, and leaves them out."""
     for member in sorted(group.iterdir()):
-        if member.is_dir() and not (member / "zarr.json").exists():
+        if member.is_dir() and not (member / "zarr.json").is_file():
             yield member
         elif member.is_dir() and b'"group"' in (member / "zarr.json").read_bytes():
             yield from _nameless(member)

@@ -33,8 +33,9 @@ __all__ = ["main"]
 #: Letters of a message that are shown: an input may be long, and the message quotes it.
 LONGEST = 900
 
-#: Errors of the system that mean that a path of the request can be none: a name too long, links in a ring.
-NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
+#: Errors of the system that mean that a path of the request can be none: a name too long, links in a ring, a file where
+#: a folder would have to be, or a folder in place of a file.
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 # Errors ------------------------------------------------------------------------------------------

@@ -189,7 +189,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         list(record["sessions"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ExperimentError(f"{path} is damaged: bring it back, or start again in another folder") from None

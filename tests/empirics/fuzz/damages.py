@@ -192,7 +192,7 @@ regular("csv", REFUSE, {
     "a long row": (r"(?<=\d)\n", ",1\n"), "a duplicated row": (r"\n([\d.,]+)(?=\n)", r"\n\1\n\1"),
     "no header": (r"\A.*\n", ""), "two headers": (r"\A(.*\n)", r"\1\1"), "a quote left open": (r"\Z", '"1,2\n'),
 })
-regular("csv", DIFFER, {"a missing column": (r"(?<=,)(weight_decay|dimension|grad_sq|loss)", r"other_\1")})
+regular("csv", DIFFER, {"a missing column": (r"(?<=,)(weight_decay|dimension|grad_sq|loss)", "column")})
 whole("csv", SAME, {
     "line ends of Windows": lambda t: t.replace("\n", "\r\n"), "line ends of old": lambda t: t.replace("\n", "\r"),
     "a mark at the start": lambda t: "\ufeff" + t, "semicolons": lambda t: t.replace(",", ";"),

@@ -43,8 +43,11 @@ FOUND = {
     "npz": ["a shape of 5000 digits", "a file that is no array"],
     "images": ["a link to itself", "links in a ring", "a hard link to nothing", "an image beyond the warning"],
     "checkpoints": ["complex", "a step nan", "a step below 0", "a step of 400 digits", "a seed of 400 digits"],
-    "folder": ["provenance: nested", "group: removed", "variable: removed", "group: a flipped bit"],
-    "words": ["schedule --hold"],
+    "folder": [
+        *("provenance: nested", "group: removed", "variable: removed", "group: a flipped bit"),
+        *("group: a folder instead", "variable: a folder instead"),
+    ],
+    "words": ["schedule --hold", "import --out"],
 }
 SEEDS = {
     "provenance: nested": "6",
@@ -53,6 +56,9 @@ SEEDS = {
     "schedule --hold": "2",
     "group: a flipped bit": "5",
     "status 1": "7",
+    "group: a folder instead": "908759.0",
+    "variable: a folder instead": "908759.3",
+    "import --out": "908759.2",
 }
 KEPT = [(SEEDS.get(name, "1"), surface, name) for surface, names in FOUND.items() for name in names]
 
@@ -147,12 +153,12 @@ class Case:
         self.must, do = DAMAGES[surface][name]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            named = list(self.scratch.names)
             do(self.scratch, dice)
-            if second:  # which may be what the message is about
-                self.must, self.scratch.names = ANY, [*self.scratch.names, *named]
+            if second:
+                self.must = ANY
                 with contextlib.suppress(Exception):  # there may be nothing left to damage
                     DAMAGES[surface][second][1](self.scratch, dice)
+                self.scratch.names = []  # the message may be about either
 
     def wrong(self, main=cli.main):
         """Say what is wrong with how the program took it; nothing if nothing is."""
