@@ -1,5 +1,6 @@
 # make demo: set up, run the main job on real data, write a page. make test: set up, run all fast tests.
-# make check-long: the rest; interrupted, it goes on with what had not passed on the same files (build/check-long.jsonl).
+# make check-long: the rest; interrupted, it goes on with what had not passed on the same files (build/check-long.jsonl);
+# with MENDED=1 on whatever files, and its result says what passed at which commit.
 # make check-mutants, a part of it: changes the behaviour of empirics on purpose and sees that the fast tests fail (SAMPLE=12 SEED=3 draws some, SAMPLE=0 lists them all, ROOM=claims is one room).
 # make book: write the pages of the book into docs/book (make docs does it too).
 # make results-NAME: write docs/results/NAME.md again from the stored summaries, without training.
@@ -53,7 +54,7 @@ check-long: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[integrations]"
 	@$(BIN)/python -c 'import torchvision' 2>/dev/null || { echo 'check-long: torchvision is of another torch and breaks transformers: removed'; \
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision; }
-	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) --dist worksteal -m long
+	$(BIN)/python -m pytest -p tests.continued --continued build/check-long.jsonl --result docs/check-long.json -n $(WORKERS) --dist worksteal -m long $(if $(MENDED),--mended)
 	$(MAKE) check-mutants
 	@echo 'check-long: passed; commit docs/check-long.json and docs/check-mutants.json, and make results-validation'
 

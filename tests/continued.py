@@ -1,7 +1,8 @@
 """A plugin of pytest for tests that take hours: a record of those that passed, so that an interrupted run goes on.
 
 ``python -m pytest -p tests.continued --continued RECORD --result FILE ...`` leaves out the tests that have passed on
-the same files, as the record says, and when all have passed writes what was counted, with its date, to FILE.
+the same files, as the record says, and when all have passed writes what was counted, with its date, to FILE. With
+``--mended`` what passed before a mend counts, too: FILE says how many tests passed at which commit.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--continued", type=Path, required=True, help="Record of the tests that have passed.")
+    parser.addoption("--mended", action="store_true", help="Keep what has passed on other files.")
     parser.addoption("--result", type=Path, required=True, help="Where the counts go when all have passed.")
 
 
@@ -39,11 +41,13 @@ class Record:
         state = git("ls-files", "--stage", "--", *files) + git("diff", "--", *files)
         self.files = hashlib.sha256(state.encode()).hexdigest()
         lines = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.is_file() else []
-        self.lines = lines[1:] if lines and lines[0] == self.files else []
+        self.lines = lines[1:] if lines and (lines[0] == self.files or config.getoption("mended")) else []
+        changed = "-changed" if git("status", "--porcelain", "-uno") else ""
+        self.commit = git("rev-parse", "--short", "HEAD") + changed
         self.passed = {}  # lines of tests whose teardown is still to come, by test
-        if self.writes and not self.lines:
+        if self.writes and lines[:1] != [self.files]:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.files) + "\n")
+            self.path.write_text("".join(json.dumps(line) + "\n" for line in [self.files, *self.lines]))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config, items):
@@ -58,7 +62,7 @@ class Record:
         if report.skipped or (report.when == "call" and report.passed):
             counts = [pair for pair in report.user_properties if not report.skipped]
             line = {"test": report.nodeid, "outcome": report.outcome, "seconds": report.duration, "counts": counts}
-            self.passed[report.nodeid] = line
+            self.passed[report.nodeid] = line | {"commit": self.commit}
         elif report.when == "teardown" and report.passed and (line := self.passed.pop(report.nodeid, None)):
             self.lines.append(line)
             with self.path.open("a") as file:
@@ -81,8 +85,7 @@ class Record:
                 listed.setdefault(name, []).append(value)
         result = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "commit": git("rev-parse", "--short", "HEAD")
-            + ("-changed" if git("status", "--porcelain", "-uno") else ""),
+            "commits": Counter(line["commit"] for line in self.lines if line["outcome"] == "passed"),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "tests": sum(line["outcome"] == "passed" for line in self.lines),

@@ -48,9 +48,9 @@ def test_an_interrupted_run_goes_on_and_counts_everything_once(tmp_path, way, co
         "result",
     ]
 
-    def run():
+    def run(*more):
         environment = os.environ | {"PYTHONPATH": str(root)}
-        done = subprocess.run([*words, "-v"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run([*words, *more, "-v"], cwd=tmp_path, env=environment, capture_output=True, text=True)
         return done.returncode, {name for name in ("one", "two", "three") if f"::test_{name} PASSED" in done.stdout}
 
     found, passed = run()
@@ -62,4 +62,7 @@ def test_an_interrupted_run_goes_on_and_counts_everything_once(tmp_path, way, co
     result = json.loads((tmp_path / "result").read_text())
     assert (result["tests"], result["counts"], result["listed"]) == (3, {"kills": 40}, {"kills at": ["50%"]})
     (tmp_path / "test_some.py").write_text(TESTS.format(way="pass"))
+    assert run("--mended") == (0, set())
+    assert len(json.loads((tmp_path / "result").read_text())["commits"]) == 1
+    (tmp_path / "test_some.py").write_text(TESTS.format(way="pass  # mended"))
     assert run() == (0, {"one", "two", "three"})  # other files: nothing is known of them

@@ -21,13 +21,18 @@ def _long():
     if not (one := _read("check-long")):
         return "(No result of `make check-long` is stored.)"
     lines = [
-        f"On {one['date']}, at commit {one['commit']}, under Python {one['python']} on {one['cores']} cores: "
-        f"{one['tests']} tests passed and {one['skipped']} were skipped, in {one['minutes']:.0f} minutes of tests "
-        "(two at a time).\n",
+        f"On {one['date']}, under Python {one['python']} on {one['cores']} cores, {one['tests']} tests passed "
+        f"({_commits(one)}) and {one['skipped']} were skipped, in {one['minutes']:.0f} minutes of tests, several at a "
+        "time.\n",
         "| counted | number |",
         "|---|---|",
     ]
     return lines + [f"| {name} | {number:,} |" for name, number in one["counts"].items()]
+
+
+def _commits(one):
+    """At which commit how many passed: after a mend the tests that had failed are run again, and no others."""
+    return ", ".join(f"{number} at commit {commit}" for commit, number in one["commits"].items())
 
 
 def _mutants():
