@@ -211,7 +211,7 @@ def cases(seed):
 
 
 def fuzz(valid, home, seconds, turns, most=10**9):
-    """Try cases for some time, `most` at most; gives the counts of each surface, and what went wrong."""
+    """Try cases for some time, `most` at most; gives what went wrong, and the kinds of damage that were tried."""
     seed = os.environ.get("FUZZ_SEED", "7" if turns == 0 else str(random.SystemRandom().randrange(10**6)))
     began, counts, wrong, tried = time.monotonic(), Counter(), [], set()
     for number, (at, surface, name, second) in enumerate(cases(seed)):
@@ -231,19 +231,22 @@ def fuzz(valid, home, seconds, turns, most=10**9):
         home.joinpath("executed").unlink(missing_ok=True)
     print(f"seed {seed}: {number} cases, {len(tried)} of {len(KINDS)} kinds, {time.monotonic() - began:.0f} s")
     print(*sorted(counts.items()), sep="\n")
-    return wrong
+    return wrong, tried
 
 
 def test_a_sample_of_bad_input(valid, tmp_path):
     """The first cases of the first turn, always the same: however fast a machine is."""
-    assert not (wrong := fuzz(valid, tmp_path, float("inf"), 0, most=150)), "\n".join(wrong)
+    wrong, tried = fuzz(valid, tmp_path, float("inf"), 0, most=150)
+    assert not wrong, "\n".join(wrong)
+    assert len(tried) == 150
 
 
 @pytest.mark.long
 def test_bad_input_of_every_kind(valid, tmp_path, record_property):
-    wrong = fuzz(valid, tmp_path, float(os.environ.get("FUZZ_SECONDS", "900")), 3)
-    record_property("kinds of bad input", len(KINDS))
+    wrong, tried = fuzz(valid, tmp_path, float(os.environ.get("FUZZ_SECONDS", "900")), 3)
+    record_property("kinds of bad input", len(tried))
     assert not wrong, "\n".join(wrong)
+    assert len(tried) == len(KINDS), "too slow a machine, or too few seconds"
 
 
 @pytest.mark.parametrize(("seed", "surface", "name"), KEPT)
