@@ -19,7 +19,7 @@ def truth():
 
 @pytest.fixture(scope="module")
 def nearly(truth):
-    """The truth with moments that are 2 % too large, so that measurement and prediction are told apart in words."""
+    """The truth with moments that are 2 % too large, so that the words show which is measured and which predicted."""
     return truth.assign({name: 1.02 * truth[name] for name in ("loss_variance", "grad_mean_sq_unit")})
 
 
