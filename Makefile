@@ -30,13 +30,15 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "thermo-theory needs Python 3.11 or newer; " + sys.executable + " is " + sys.version.split()[0] + ". Say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[empirics,dev]"
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[empirics,dev]"
 	touch $@
 
 demo: setup
 	$(BIN)/thermo-theory demo
 
-test: setup lint types check-pages unit
+test: setup
+	$(MAKE) --no-print-directory -j2 lint types check-pages
+	$(MAKE) --no-print-directory unit
 
 lint:
 	$(BIN)/ruff check --quiet --output-format concise

@@ -49,7 +49,7 @@ def test_an_interrupted_run_goes_on_and_counts_everything_once(tmp_path, way, co
     ]
 
     def run(*more):
-        environment = os.environ | {"PYTHONPATH": str(root)}
+        environment = os.environ | {"PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         done = subprocess.run([*words, *more, "-v"], cwd=tmp_path, env=environment, capture_output=True, text=True)
         return done.returncode, {name for name in ("one", "two", "three") if f"::test_{name} PASSED" in done.stdout}
 

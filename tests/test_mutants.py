@@ -17,6 +17,7 @@ SURVIVES = ("2 * x", "3 * x", "The gain grows too fast.")
 def project(tmp_path, monkeypatch):
     """A project of one file and one test, and the function that runs mutants of it."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(battery, "LIBRARIES", ("pytest",))
     root = tmp_path / "project"
     for name, text in (("empirics/toy/gain.py", SOURCE), ("tests/empirics/toy/test_gain.py", TESTS)):
         (root / name).parent.mkdir(parents=True)

@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[2]
 LIMIT = 600  # seconds of one run of tests, after which a mutant counts as caught: it hangs
 #: A test that fails with one of these has met a file that is no program, not a change of behaviour.
 BROKEN = ("SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
+#: What is loaded before a test: neither what has a changed copy, nor numba, which reads its environment when it is
+#: loaded, nor plugins of pytest, which must be loaded by it.
+LIBRARIES = ("pytest", "torch", "scipy.stats", "scipy.optimize", "sympy", "pandas", "xarray", "matplotlib", "sklearn")
 
 
 class BatteryError(Exception):
@@ -128,7 +131,7 @@ class Copy:
         words = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not long", *tests]
         here = {"PYTHONPATH": str(self.folder), "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
         if self.warm is None:
-            program = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+            program = [sys.executable, str(Path(__file__).with_name("warm.py")), *LIBRARIES]
             self.warm = subprocess.Popen(
                 program, env=os.environ | here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )

@@ -1,7 +1,7 @@
 """A process that has loaded what every run of tests loads, and forks for each: half the time of a mutant.
 
-It reads lines of JSON from its input, [folder, words after pytest, environment, seconds], and answers each with one,
-[exit code (-1: out of time), output].
+Its words are the names of the libraries. It reads lines of JSON from its input, [folder, words after pytest,
+environment, seconds], and answers each with one, [exit code (-1: out of time), output].
 """
 
 import importlib
@@ -11,10 +11,6 @@ import signal
 import sys
 import tempfile
 import time
-
-#: Neither what the folder has a changed copy of, nor numba, which reads its environment when it is loaded, nor plugins
-#: of pytest, which must be loaded by it.
-LIBRARIES = ("pytest", "torch", "scipy.stats", "scipy.optimize", "sympy", "pandas", "xarray", "matplotlib", "sklearn")
 
 
 def forked(folder: str, words: list[str], environment: dict[str, str], seconds: float) -> tuple[int, str]:
@@ -50,7 +46,7 @@ def _test(output: int, folder: str, words: list[str], environment: dict[str, str
 
 
 if __name__ == "__main__":
-    for library in LIBRARIES:
+    for library in sys.argv[1:]:
         importlib.import_module(library)
     for line in sys.stdin:
         print(json.dumps(forked(*json.loads(line))), flush=True)
