@@ -179,7 +179,7 @@ _ROWS = (
     DictionaryEntry("epsilon of a normalisation layer", "length scale of a real gas", (s.eps,), ("length-scale",)),
     DictionaryEntry(
         "anisotropic gradient noise",
-        "no equilibrium: an implicit potential, currents",
+        "an implicit potential, and in general currents",
         (s.Phi,),
         ("ornstein-uhlenbeck",),
     ),
