@@ -282,7 +282,8 @@ class Runs:
         for name in ("lr", "weight_decay", "effective_lr", "radius"):
             if name in data.coords:
                 values = np.unique(data[name].values)
-                facts[name] = f"{values.min():.3g} to {values.max():.3g}, {len(values)} values"
+                ends = f"{values.min():.3g} to {values.max():.3g}, {len(values)} values"
+                facts[name] = ends if len(values) > 1 else f"{values[0]:.3g}"
         for name in ("protocol", "optimizer", "seed"):
             if name in data.coords:
                 facts[name] = ", ".join(map(str, np.unique(data[name].values)))

@@ -188,8 +188,8 @@ def draw(found):
 def parts(found):
     """What words/steps.md asks for."""
     lines = lines_of(found)
-    head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope at the start (2)"]
-    head += ["minimum of the loss at, in steps", "slope at the end (1)"]
+    head = ["network", "lr", "weight decay", "rotation per step (rad)", "integral (0)", "slope of f at its start (2)"]
+    head += ["minimum of the loss at, in steps", "f at its end (1)"]
     integrals, starts, ends = ([line.of(one) for line in lines] for one in (integral, slope, end))
     digits, images = starts[:3], starts[3:]
     return {

@@ -105,7 +105,8 @@ def mean_interval(values, digits=4):
 
 # -------------------------------------------------------------------------------------------------------------- tables
 def table(head, rows):
-    """Lines of a Markdown table."""
+    """Lines of a Markdown table; a dash stands for numbers that are missing."""
+    rows = (["-" if re.fullmatch(r"nan( to nan| \[nan, nan\])?", one) else one for one in cells] for cells in rows)
     first, *rest = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
     return [first, "|" + "---|" * len(head), *rest]
 

@@ -9,11 +9,13 @@ NAMES = tuple(sorted(FILES & {path.stem for path in SUMMARIES.glob("*.json")}))
 
 
 def pages_of(names):
-    """The page that shows an experiment: of those that name it, the one that shows the smallest number of them."""
+    """The page that shows an experiment: the one named like it, else the one that names the smallest number of them."""
     import pages  # which imports this file
 
     others = [pages.page(name) for name in pages.every_page() if name not in ("verdicts", *pages.ELSEWHERE)]
-    shown = {name: one.name for one in sorted(others, key=lambda one: -len(one.names)) for name in one.names}
+    shown = {}
+    for one in sorted(others, key=lambda one: -len(one.names)):
+        shown |= {name: one.name for name in one.names if not name.startswith(shown.get(name, "/"))}
     return {name: shown[name] for name in names if name in shown}
 
 

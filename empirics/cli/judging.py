@@ -205,7 +205,8 @@ def compare(
 
 @app.command(
     help=(
-        "Write a page about one or several runs: a single self-contained file with verdicts, figures and provenance."
+        "Write a page about one or several runs. "
+        "The page is a single self-contained file with verdicts, figures and provenance."
     ),
     epilog=examples(
         "report runs/digits",

@@ -70,7 +70,11 @@ def derive(
         ProtocolName | None, typer.Option(help="The training protocol; default: fixed-lr where there are several.")
     ] = None,
     optimizer: Annotated[
-        str, typer.Option(help="sgd, momentum, nesterov, adamw or adam-l2 (all but sgd only at fixed-lr).")
+        str,
+        typer.Option(
+            help="sgd; at fixed-lr also momentum, nesterov, adamw, adam-l2, signsgd, lion, normalised-sgd, muon, lars "
+            "or lamb."
+        ),
     ] = "sgd",
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,

@@ -171,13 +171,15 @@ _ROWS = (
     DictionaryEntry(
         "scale-invariant blocks (filters, matrices)", "mixture of gases at one pressure", (), ("gas-mixture",)
     ),
-    DictionaryEntry("momentum", "a gas heated by a factor 1/(1 - beta)", (s.beta,), ("momentum-temperature",)),
+    DictionaryEntry(
+        "momentum", "a gas heated by a factor 1/sqrt(1 - beta) at fixed LR", (s.beta,), ("momentum-temperature",)
+    ),
     DictionaryEntry("AdamW", "an ideal gas with V = r and R = d - 1", (), ("adamw-gas",)),
     DictionaryEntry("full scale invariance", "no van der Waals forces", (), ("real-gas", "compressibility")),
     DictionaryEntry("epsilon of a normalisation layer", "length scale of a real gas", (s.eps,), ("length-scale",)),
     DictionaryEntry(
         "anisotropic gradient noise",
-        "no equilibrium: an implicit potential, currents",
+        "an implicit potential, and in general currents",
         (s.Phi,),
         ("ornstein-uhlenbeck",),
     ),

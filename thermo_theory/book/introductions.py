@@ -39,9 +39,9 @@ INTRODUCTIONS = {
     "Beyond the ideal gas": (
         "What changes when an assumption fails: a length scale, noise that is not isotropic, several blocks, a well "
         "that is not quadratic. Near a minimum any noise gives a gas in an implicit potential, which differs from the "
-        "loss as soon as the noise is anisotropic; then probability currents flow, and fluctuations of the loss no "
-        "longer give its heat capacity. Networks depart from the ideal gas in these ways, so the chapter names what "
-        "to measure when a physics claim fails."
+        "loss as soon as the noise is anisotropic; then fluctuations of the loss no longer give its heat capacity, and "
+        "probability currents flow unless Hessian and noise commute. Networks depart from the ideal gas in these ways, "
+        "so the chapter names what to measure when a physics claim fails."
     ),
     "Other optimisers": (
         "The same questions for momentum, Nesterov, AdamW, Adam with L2, signSGD, Lion, normalised SGD, Muon, LARS "
@@ -58,8 +58,8 @@ INTRODUCTIONS = {
     "Processes": (
         "Schedules of learning rate and weight decay as processes of a gas: isotherm, isobar, isochore, adiabat, and "
         "how slow is slow enough. The entropy along a schedule follows from the heat capacity; a sudden drop produces "
-        "entropy, a slow one does not; averaging weights cools the gas without a process. The advice on schedules "
-        "rests on these formulas."
+        "entropy, a slow one does not; averaging weights cools the gas without a process. The schedules "
+        "for your own training rest on these formulas."
     ),
     "Forerunners": (
         "Three earlier papers, as corollaries: temperature as learning rate over batch size, variational inference in "
