@@ -28,7 +28,7 @@ SIZES, NOISELESS = 100, 1e-12
 def p_value(reach: float, freedom: float) -> float:
     """One-sided p of an edge that lies so many halves of a 95 % interval away, by Student's t.
 
-    >>> round(p_value(1.0, 10), 12)
+    >>> round(p_value(1.0, 10), 9)
     0.025
     """
     return float(stdtr(freedom, -reach * stdtrit(freedom, 0.975)))
