@@ -215,6 +215,7 @@ def test_an_imported_table_is_not_given_the_balance_and_temperature_of_sgd(tmp_p
     assert not {"balance", "temperature"} & set(read.dataset.variables)
     rows = judged(read)
     assert rows[BALANCE].verdict == "not measured"
+    assert rows[BALANCE].reason == "not in the runs: balance"  # lr, weight_decay, grad_sq, radius_sq are in the file
     # Nothing tells whether these runs were stationary, so only what holds by symmetry is judged.
     symmetry = {title for title, row in rows.items() if row.kind == "symmetry"}
     assert {rows[title].verdict for title in symmetry} == {"agrees"}
