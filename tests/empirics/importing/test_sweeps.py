@@ -32,6 +32,23 @@ def test_a_schedule_and_a_restart_under_a_name_are_one_run_each(tmp_path, column
     assert data["status"].values.tolist() == ["not stationary"] * 2
 
 
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda step: f"'{step}" if step > 1000 else step, '"\'1025" is not a number; 160 such points are left out ('),
+        (lambda step: f"{step} it", "'25 it' is not a number; 200 such points are left out, and the last alone counts"),
+    ],
+)
+def test_steps_that_are_no_numbers_are_not_left_out_in_silence(tmp_path, write, says):
+    rows = [
+        {"run": n, **settings(run), **row, "step": write(row["step"])}
+        for n, run in enumerate(gas_logs())
+        for row in log(run)
+    ]
+    found = survey(put(tmp_path / "t.csv", csv(rows)), "fixed-lr", dimension=D)
+    assert f"note: step: {says}" in repr(found)
+
+
 def test_runs_of_equal_settings_without_a_name_are_told_by_their_first_step(tmp_path):
     runs = [run for pair in zip(gas_logs(), gas_logs(seed=6), strict=True) for run in pair]
     data = read(put(tmp_path / "t.csv", csv([settings(run) | row for run in runs for row in log(run)]))).dataset
