@@ -13,13 +13,11 @@ from typing import Any
 
 import xarray as xr
 
-from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
-from empirics.experiment.registry import nearest
 from empirics.importing.averages import curves
 from empirics.importing.checkpoints import is_checkpoint_folder, read_checkpoints
-from empirics.importing.columns import Columns, in_columns
+from empirics.importing.columns import Columns, in_columns, optimizer_of
 from empirics.importing.copies import COORDINATES
 from empirics.importing.folders import has_logs, read_folder
 from empirics.importing.foreign import Foreign, checksum
@@ -125,11 +123,7 @@ def survey(
         raise ExperimentError(f"unknown protocol {protocol!r}; known: {', '.join(KNOBS)}")
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
-    optimizer = optimizer.lower()
-    if optimizer not in EVERY_OPTIMIZER:
-        raise ExperimentError(
-            f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
-        )
+    optimizer = optimizer_of(optimizer)
     foreign = _read(where, protocol, weights, spheres, optimizer)
     for value in dict.fromkeys((columns or {}).values()):
         foreign.give(value)

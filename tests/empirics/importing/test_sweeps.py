@@ -245,9 +245,18 @@ def test_final_values_below_a_log_of_the_sweep_stay_runs(tmp_path):
     check(read(tmp_path / "wandb").dataset, runs, rel=1e-9)
 
 
-def test_an_optimiser_that_is_given_may_be_written_in_any_way(tmp_path):
+@pytest.mark.parametrize(
+    ("word", "name"), [("AdamW", "adamw"), ("Adam", "adam-l2"), ("torch.optim.Adam", "adam-l2"), ("SGDM", "momentum")]
+)
+def test_an_optimiser_that_is_given_may_be_written_in_any_way(tmp_path, word, name):
     rows = [settings(run) | run["means"] for run in gas_logs()]
-    data = read(put(tmp_path / "t.csv", csv(rows)), optimizer="AdamW").dataset
-    assert set(data["optimizer"].values) == {"adamw"}
+    data = read(put(tmp_path / "t.csv", csv(rows)), optimizer=word).dataset
+    assert set(data["optimizer"].values) == {name}
+    column = [row | {"optimizer": word} for row in rows]
+    assert set(read(put(tmp_path / "c.csv", csv(column))).dataset["optimizer"].values) == {name}
+
+
+def test_a_setting_that_cannot_be_is_refused_by_its_column(tmp_path):
+    put(tmp_path / "t.csv", csv([settings(run) | run["means"] for run in gas_logs()]))
     with pytest.raises(ExperimentError, match=r"column 0 \(--map weight_decay\): '0.0' must be above 0"):
         read(tmp_path / "t.csv", columns={"weight_decay": "0"})
