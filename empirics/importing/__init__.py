@@ -25,7 +25,7 @@ from empirics.importing.names import Assigned, assign
 from empirics.importing.survey import Survey, free_folder
 from empirics.importing.tables import read_table
 from empirics.importing.traces import is_trace_folder, read_traces
-from empirics.results import VARIABLES, Runs
+from empirics.results import STORE, VARIABLES, Runs
 from empirics.running import provenance
 
 __all__ = ["Survey", "free_folder", "import_runs", "read_runs", "survey"]
@@ -142,6 +142,8 @@ def _read(where: Path, protocol: str, weights: Sequence[str], spheres: str | Non
     """Read a file or folder by what it is."""
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
+    if (where / STORE).is_dir():
+        raise ExperimentError(f"{where} holds results already, which need no import: `thermo-theory compare {where}`")
     asked, checkpoints = bool(weights or spheres), where.is_dir() and is_checkpoint_folder(where)
     if asked and not checkpoints:
         raise ExperimentError(f"{where} holds no checkpoints, to which alone weights and spheres apply")
