@@ -124,7 +124,7 @@ def survey(
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
     optimizer = optimizer_of(optimizer)
-    foreign = _read(where, protocol, weights, spheres, optimizer)
+    foreign = _read(where, protocol, weights, spheres, optimizer, columns or {})
     for value in dict.fromkeys((columns or {}).values()):
         foreign.give(value)
     known = ["dimension"] if dimension is not None or "dimension" in foreign.facts else []
@@ -138,7 +138,14 @@ def survey(
     return Survey(foreign, assigned, found.notes, found.averaged, runs)
 
 
-def _read(where: Path, protocol: str, weights: Sequence[str], spheres: str | None, optimizer: str) -> Foreign:
+def _read(
+    where: Path,
+    protocol: str,
+    weights: Sequence[str],
+    spheres: str | None,
+    optimizer: str,
+    columns: Mapping[str, str],
+) -> Foreign:
     """Read a file or folder by what it is."""
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
@@ -148,7 +155,7 @@ def _read(where: Path, protocol: str, weights: Sequence[str], spheres: str | Non
     if asked and not checkpoints:
         raise ExperimentError(f"{where} holds no checkpoints, to which alone weights and spheres apply")
     if asked or (checkpoints and not has_logs(where)):
-        return read_checkpoints(where, protocol, weights, spheres or "one", optimizer)
+        return read_checkpoints(where, protocol, weights, spheres or "one", optimizer, columns)
     if not where.is_dir():
         return read_table(where)
     return read_traces(where, protocol) if is_trace_folder(where) else read_folder(where)
