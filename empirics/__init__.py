@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from thermo_theory import renamed
 
 if TYPE_CHECKING:
-    from empirics import isotropic, steering
+    from empirics import claims, importing, isotropic, measure, models, steering
     from empirics.claims import Verdict, Verdicts, compare
     from empirics.experiment import Experiment, ExperimentError
     from empirics.importing import import_runs, read_runs
@@ -30,11 +30,15 @@ __all__ = [
     "ThermoProbe",
     "Verdict",
     "Verdicts",
+    "claims",
     "compare",
     "dimension",
     "import_runs",
+    "importing",
     "isotropic",
     "load",
+    "measure",
+    "models",
     "param_groups",
     "read_runs",
     "report",
@@ -54,7 +58,7 @@ _HOME = {
     "empirics.models": ("dimension", "param_groups"),
     "empirics.pages": ("report",),
     "empirics.probe": ("ThermoProbe", "watch"),
-    "empirics": ("isotropic", "steering"),  # rooms that are public as such
+    "empirics": ("claims", "importing", "isotropic", "measure", "models", "steering"),  # rooms that are public as such
 }
 
 renamed.register()

@@ -183,6 +183,11 @@ def _trace(runs: Any, chosen: list[int]) -> xr.Dataset | None:
 
 def _check(data: xr.Dataset) -> None:
     """Refuse a summary that cannot be judged at all."""
+    if not hasattr(data, "sizes"):
+        kind = type(data).__name__
+        raise ValueError(
+            f"runs are compared, not a {kind}: give what empirics.load(FOLDER) or empirics.read_runs returns"
+        )
     if not data.sizes.get("run"):
         raise ValueError("there are no runs to compare: the summary has no dimension 'run'")
     if "dimension" not in data.attrs:

@@ -159,7 +159,8 @@ class RadiusLaw(Claim):
         # No derivation says it of r at fixed ELR, nor of any step: it is what stationary means there.
         of = exact or Ground("identity", source=_AT_FIXED_ELR if plain else _OWN_BALANCE)
         if measured is None or not np.isfinite(measured).any():
-            names = [table.rate, "weight_decay", "grad_sq", "radius_sq"]
+            # Other optimisers have more in theirs than these means: it is a column of its own.
+            names = [table.rate, "weight_decay", "grad_sq", "radius_sq"] if plain else ["balance"]
             return self.not_measured(table, BALANCE, of, 1.0, table.missing(*names) or names)
         measured = measured[np.isfinite(measured)]
         return self.verdict(

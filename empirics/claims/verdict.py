@@ -127,3 +127,8 @@ class Verdict:
     margin_needed: float = math.nan
     p_value: float = math.nan
     other_forms: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def training(self) -> str:
+        """Protocol and optimiser in words: ``fixed-lr``, which is SGD, or ``fixed-lr, adamw``."""
+        return self.protocol if self.optimizer == "sgd" else f"{self.protocol}, {self.optimizer}"

@@ -129,10 +129,16 @@ class Verdicts(Sequence[Verdict]):
             raise ValueError(f"this is not the JSON of verdicts: {type(error).__name__}: {error}") from None
         raise ValueError(f"schema {version} of the verdicts is not known here, only up to {SCHEMA}")
 
+    @property
+    def _several(self) -> bool:
+        """Whether runs of several protocols or optimisers were judged, so that every row has to say its own."""
+        return len({row.training for row in self}) > 1
+
     def _cells(self) -> list[tuple[str, ...]]:
+        titles = [f"{row.title} [{row.training}]" if self._several else row.title for row in self]
         return [
-            (row.claim, row.kind, row.title, _number(row.theory), _interval(row), _number(row.margin), row.verdict)
-            for row in self
+            (row.claim, row.kind, title, _number(row.theory), _interval(row), _number(row.margin), row.verdict)
+            for row, title in zip(self, titles, strict=True)
         ]
 
     @property
@@ -171,11 +177,10 @@ class Verdicts(Sequence[Verdict]):
         verbose : bool
             Show every form of every claim with its reason, and the notes, too.
         """
-        several = len({(row.protocol, row.optimizer) for row in self}) > 1
         head = _TABLE.format("claim", "verdict", "physics", "symmetry", "identities", "measured [95 %]", "theory")
         first, *counted = self.summary()
         lines = [*textwrap.wrap(first, WIDEST, subsequent_indent=" " * 12), *counted, "", head]
-        lines += [_row(line, several) for line in self.lines]
+        lines += [text for line in self.lines for text in _row(line, self._several)]
         if missing := self.unmeasured():
             lines += ["", *textwrap.wrap(missing.replace("`", ""), WIDEST, break_on_hyphens=False)]
         if verbose:
@@ -238,19 +243,19 @@ def _wrapped(text: str, head: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
-def _row(line: Line, several: bool) -> str:
-    """One claim in the table of a terminal, by the verdict that stands for it."""
+def _row(line: Line, several: bool) -> list[str]:
+    """One claim in the table of a terminal, by the verdict that stands for it, and below it, of which runs that is."""
     row, marks = line.headline, (line.marks(kind) for kind in KIND_NAMES)
-    where = f" [{row.protocol}, {row.optimizer}]" if several else ""
+    where = [f"     [{row.training}]"] if several else []
     margin = f" ± {_number(row.margin)}" if math.isfinite(row.margin) else ""
     name = f"{line.claim:<4} {line.title}"
     measured = _interval(row) if math.isfinite(row.measured) else ""
-    return _TABLE.format(name, row.verdict, *marks, measured, f"{_number(row.theory)}{margin}{where}")[:WIDEST]
+    return [_TABLE.format(name, row.verdict, *marks, measured, f"{_number(row.theory)}{margin}")[:WIDEST], *where]
 
 
 def _in_full(row: Verdict) -> list[str]:
     """One form of a claim, with its numbers and its reason."""
-    lines = _wrapped(f"{row.title} [{row.kind}, {row.protocol}]", f"{row.claim}  {row.verdict.upper():<12}  ")
+    lines = _wrapped(f"{row.title} [{row.kind}, {row.training}]", f"{row.claim}  {row.verdict.upper():<12}  ")
     if math.isfinite(row.measured):
         numbers = f"measured {_interval(row)}, theory {_number(row.theory)} ± {_number(row.margin)}{_needed(row)}"
         lines += _wrapped(numbers, "      ")

@@ -198,7 +198,9 @@ def compare(
         say(f"{PROGRAM}: {error}")
     against = verdicts.strict_failures if strict else []
     if against:
-        say(f"--strict: {'; '.join(f'{v.claim} {v.title}: disagrees' for v in against)}")
+        several = len({row.training for row in verdicts}) > 1
+        titles = [f"{v.claim} {v.title}{f' [{v.training}]' if several else ''}" for v in against]
+        say(f"--strict: {'; '.join(f'{title}: disagrees' for title in titles)}")
     if verdicts.errors or against:
         raise typer.Exit(FAILED)
 

@@ -13,13 +13,11 @@ from typing import Any
 
 import xarray as xr
 
-from empirics.claims.coordinates import EVERY_OPTIMIZER
 from empirics.claims.protocol import KNOBS
 from empirics.experiment import ExperimentError
-from empirics.experiment.registry import nearest
 from empirics.importing.averages import curves
 from empirics.importing.checkpoints import is_checkpoint_folder, read_checkpoints
-from empirics.importing.columns import Columns, in_columns
+from empirics.importing.columns import Columns, in_columns, optimizer_of
 from empirics.importing.copies import COORDINATES
 from empirics.importing.folders import has_logs, read_folder
 from empirics.importing.foreign import Foreign, checksum
@@ -27,7 +25,7 @@ from empirics.importing.names import Assigned, assign
 from empirics.importing.survey import Survey, free_folder
 from empirics.importing.tables import read_table
 from empirics.importing.traces import is_trace_folder, read_traces
-from empirics.results import VARIABLES, Runs
+from empirics.results import STORE, VARIABLES, Runs
 from empirics.running import provenance
 
 __all__ = ["Survey", "free_folder", "import_runs", "read_runs", "survey"]
@@ -125,12 +123,8 @@ def survey(
         raise ExperimentError(f"unknown protocol {protocol!r}; known: {', '.join(KNOBS)}")
     if dimension is not None and (isinstance(dimension, bool) or dimension < 2):
         raise ExperimentError(f"dimension = {dimension}: must be a whole number, 2 or more")
-    optimizer = optimizer.lower()
-    if optimizer not in EVERY_OPTIMIZER:
-        raise ExperimentError(
-            f"unknown optimizer {optimizer!r}{nearest(optimizer, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
-        )
-    foreign = _read(where, protocol, weights, spheres, optimizer)
+    optimizer = optimizer_of(optimizer)
+    foreign = _read(where, protocol, weights, spheres, optimizer, columns or {})
     for value in dict.fromkeys((columns or {}).values()):
         foreign.give(value)
     known = ["dimension"] if dimension is not None or "dimension" in foreign.facts else []
@@ -144,15 +138,24 @@ def survey(
     return Survey(foreign, assigned, found.notes, found.averaged, runs)
 
 
-def _read(where: Path, protocol: str, weights: Sequence[str], spheres: str | None, optimizer: str) -> Foreign:
+def _read(
+    where: Path,
+    protocol: str,
+    weights: Sequence[str],
+    spheres: str | None,
+    optimizer: str,
+    columns: Mapping[str, str],
+) -> Foreign:
     """Read a file or folder by what it is."""
     if not where.exists():
         raise ExperimentError(f"no file or folder {where} to import")
+    if (where / STORE).is_dir():
+        raise ExperimentError(f"{where} holds results already, which need no import: `thermo-theory compare {where}`")
     asked, checkpoints = bool(weights or spheres), where.is_dir() and is_checkpoint_folder(where)
     if asked and not checkpoints:
         raise ExperimentError(f"{where} holds no checkpoints, to which alone weights and spheres apply")
     if asked or (checkpoints and not has_logs(where)):
-        return read_checkpoints(where, protocol, weights, spheres or "one", optimizer)
+        return read_checkpoints(where, protocol, weights, spheres or "one", optimizer, columns)
     if not where.is_dir():
         return read_table(where)
     return read_traces(where, protocol) if is_trace_folder(where) else read_folder(where)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from empirics.experiment import ExperimentError
 from empirics.experiment.registry import nearest
 from empirics.importing.averages import POINTS
-from empirics.importing.foreign import Foreign, ForeignRun, Logged
+from empirics.importing.foreign import Foreign, ForeignRun, Logged, number_of
 from empirics.importing.state_dicts import History, Time, checkpoint_files, history
 from empirics.importing.tables import parsed, text_of
 from empirics.importing.traces import CONFIG
@@ -65,7 +66,12 @@ def _run_folders(path: Path) -> list[Path]:
 
 
 def read_checkpoints(
-    path: Path, protocol: str, weights: Sequence[str] = (), spheres: str = "one", optimizer: str = "sgd"
+    path: Path,
+    protocol: str,
+    weights: Sequence[str] = (),
+    spheres: str = "one",
+    optimizer: str = "sgd",
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Foreign:
     """Read the checkpoints of one run, or of a folder of runs.
 
@@ -81,6 +87,8 @@ def read_checkpoints(
         ``"one"``, ``"tensor"`` or ``"filter"``: what forms a sphere.
     optimizer
         The optimiser of runs that do not say it.
+    columns
+        What the user names: a number there is the setting of all runs, whatever lies beside the checkpoints.
 
     Returns
     -------
@@ -98,10 +106,11 @@ def read_checkpoints(
     if spheres not in SPHERES:
         raise ExperimentError(f"unknown spheres {spheres!r}{nearest(spheres, SPHERES)}; known: {', '.join(SPHERES)}")
     found = Foreign(str(path), "checkpoints", [], [])
+    given = {ours: number for ours, text in columns.items() if (number := number_of(text)) is not None}
     curves, dimensions, units, words = [], set(), set(), ""
     for folder in _run_folders(path):
         read = history(folder, weights)
-        run, curve, d = _run(read, protocol, spheres, optimizer)
+        run, curve, d = _run(read, protocol, spheres, optimizer, given)
         found.runs.append(run)
         curves.append(curve)
         dimensions.add(d)
@@ -132,7 +141,9 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
-def _run(read: History, protocol: str, spheres: str, optimizer: str) -> tuple[ForeignRun, dict[str, FloatArray], int]:
+def _run(
+    read: History, protocol: str, spheres: str, optimizer: str, given: Mapping[str, float]
+) -> tuple[ForeignRun, dict[str, FloatArray], int]:
     """Return a run, its curves, and d."""
     from empirics.models.base import directions
     from empirics.models.spheres import spheres_of
@@ -151,7 +162,7 @@ def _run(read: History, protocol: str, spheres: str, optimizer: str) -> tuple[Fo
     begin = max(constant_from, *(burn_in(one) for one in (squares, logs))) if len(squares) >= POINTS else constant_from
     curves["turn"] = np.array([math.nan, *(float(angular_update(*pair)) for pair in pairwise(read.weights))])
     if read.times[0].unit == "step":
-        _balance(run, squares[begin:], float(step[-1] - step[begin]), optimizer)
+        _balance(run, squares[begin:], float(step[-1] - step[begin]), optimizer, given)
     parts = [(b.size // b.parts, b.weights_of_part - 1) for b in blocks for _ in range(b.parts)]
     try:
         found, lags = snapshot_entropies(read.weights[begin:], [n for n, _ in parts], [m for _, m in parts])
@@ -208,19 +219,19 @@ def _configuration(file: Path) -> Mapping[str, Any]:
     return config
 
 
-def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str) -> None:
+def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str, given: Mapping[str, float]) -> None:
     """Compare the change of r^2 with what weight decay took, and leave out a run that this shows not to be stationary.
 
     Decay takes ``lr wd (2 - lr wd) r^2`` per step, with momentum over ``1 - momentum``; what r^2 did not lose, the
     gradients gave.
     """
-    name, settings = str(run.values.get("optimizer", optimizer)).lower(), run.values
+    name, settings = str(run.values.get("optimizer", optimizer)).lower(), {**run.values, **given}
     if name not in DECAYING or not {"lr", "weight_decay"} <= set(settings) or len(squares) < 2:
         return
     pull = float(settings["lr"]) * float(settings["weight_decay"])
     gain = 1 / (1 - float(settings.get("momentum", 0.0))) if name in ("sgd", "momentum", "nesterov") else 1.0
     lost = steps * gain * pull * (2 - pull) * squares.mean()
-    settings["radial_balance"] = balance = 1 + (squares[-1] - squares[0]) / lost
+    run.values["radial_balance"] = balance = 1 + (squares[-1] - squares[0]) / lost
     if len(squares) < POINTS:
         return
     place = np.arange(len(squares))
@@ -232,7 +243,7 @@ def _balance(run: ForeignRun, squares: FloatArray, steps: float, optimizer: str)
     if status == "balance unknown":
         reason = f"norm balance {balance:.3f}: its checkpoints span too few steps ({steps:g}) to tell it from 1"
     if status != "ok":
-        settings |= {"status": status, "reason": reason}
+        run.values |= {"status": status, "reason": reason}
 
 
 def _snapshots(curves: list[dict[str, FloatArray]]) -> xr.Dataset:

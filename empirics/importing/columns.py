@@ -23,7 +23,7 @@ from empirics.importing.names import CERTAIN, DOUBTFUL, GIVEN, GUESSED, Assigned
 from empirics.measure import norm_balance
 from thermo_theory import FixedELR
 
-__all__ = ["Columns", "in_columns"]
+__all__ = ["Columns", "in_columns", "optimizer_of"]
 
 #: Columns of text.
 TEXTS = ("protocol", "optimizer", "status", "reason")
@@ -230,19 +230,29 @@ def _text(run: ForeignRun, one: Named) -> str:
     return "" if cell is None else str(cell).strip()
 
 
+def optimizer_of(word: str, where: str = "") -> str:
+    """Name of an optimiser here, by any of its names elsewhere: torch's Adam has an L2 penalty.
+
+    Raises
+    ------
+    ExperimentError
+        If it is unknown; the message begins with where it stands.
+    """
+    plain = word.split(".")[-1].lower().replace("-", "_")
+    known = {name.replace("-", "_"): name for name in EVERY_OPTIMIZER} | OPTIMIZERS
+    first = "adamw" if plain.startswith("adamw_") else plain
+    if first not in known:
+        near = nearest(plain, EVERY_OPTIMIZER)
+        raise ExperimentError(f"{where}unknown optimizer {word!r}{near}; known: {', '.join(EVERY_OPTIMIZER)}")
+    return known[first]
+
+
 def _optimizers(foreign: Foreign, assigned: Assigned, words: Sequence[str] | None, default: str) -> list[str]:
     """The optimiser of every run, by its name here: SGD with a momentum or Nesterov's is another one."""
     names = []
     for run, word in zip(foreign.runs, words or [""] * len(foreign.runs), strict=True):
-        plain = word.split(".")[-1].lower().replace("-", "_")
-        known = {name.replace("-", "_"): name for name in EVERY_OPTIMIZER} | OPTIMIZERS
-        first = "adamw" if plain.startswith("adamw_") else plain
-        if word and first not in known:
-            raise ExperimentError(
-                f"{foreign.source}, {run.place}, column {assigned.named['optimizer'].column}: unknown optimizer "
-                f"{word!r}{nearest(plain, EVERY_OPTIMIZER)}; known: {', '.join(EVERY_OPTIMIZER)}"
-            )
-        name = known[first] if word else default
+        where = f"{foreign.source}, {run.place}, column {assigned.named['optimizer'].column}: " if word else ""
+        name = optimizer_of(word, where) if word else default
         if name == "sgd" and _setting(run, assigned, "momentum") > 0:
             nesterov = [value for column, value in run.values.items() if column.lower().endswith("nesterov")]
             timm = "opt_betas" in run.values  # whose sgd is Nesterov's, and whose momentum is not

@@ -29,6 +29,7 @@ __all__ = [
     "flattened",
     "is_empty",
     "needs",
+    "number_of",
     "series",
 ]
 
@@ -85,13 +86,19 @@ class Foreign:
 
     def give(self, number: str) -> None:
         """Give every run a column that is called like its one number, if this is one and there is no such column."""
-        if number not in self.columns and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", number.lower()):
+        value = number_of(number)
+        if number not in self.columns and value is not None:
             for run in self.runs:
-                run.values[number] = float(number)
+                run.values[number] = value
 
     def same(self, one: str, other: str) -> bool:
         """Whether two columns hold the same in every run; a setting is the same as its schedule."""
         return all(_same(*(run.series.get(name, run.values.get(name)) for name in (one, other))) for run in self.runs)
+
+
+def number_of(text: str) -> float | None:
+    """What a user gives in the place of a column: a number for all runs; None if it is the name of one."""
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", text.lower()) else None
 
 
 def _same(one: Any, other: Any) -> bool:

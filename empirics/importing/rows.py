@@ -132,6 +132,10 @@ def recorded(grid: Grid, place: str, rows: Sequence[int] | None = None) -> Forei
         split = None
     steps = np.array([_float(grid.columns[step][i]) if step else n + 1 for n, i in enumerate(chosen)], dtype=float)
     steps[~np.isfinite(steps)] = math.nan
+    if step and (wrong := [cell for cell in (grid.columns[step][i] for i in chosen) if _unread(cell)]):
+        lost = "" if len(wrong) < len(chosen) else ", and the last alone counts, as a final value"
+        said = f"{step}: {str(wrong[0])[:20]!r} is not a number; {len(wrong)} such points are left out{lost}"
+        run.notes.append(said)
     if step is None:
         run.notes.append("no column of steps: the points are numbered as they come")
     if tag and value:
@@ -180,6 +184,11 @@ def _float(cell: Any) -> float | None:
         return None if isinstance(cell, str) and "_" in cell else float(cell)
     except (TypeError, ValueError):
         return None
+
+
+def _unread(cell: Any) -> bool:
+    """Whether a cell holds something that is not a number."""
+    return not is_empty(cell) and _float(cell) is None
 
 
 def _dictionary(text: str) -> Any:

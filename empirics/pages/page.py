@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -91,14 +91,19 @@ def report(
     Raises
     ------
     ValueError
-        If the format is none of these, there is nothing to report, or the path is a folder.
+        If the format is none of these, there is nothing to report, the runs are not known, or the path is a folder.
     """
-    every = [verdicts] if hasattr(verdicts, "runs") else list(verdicts)
+    every = [*verdicts] if isinstance(verdicts, Iterable) and not hasattr(verdicts, "runs") else [verdicts]
     path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is none of {', '.join(FORMATS)}")
     if not every:
         raise ValueError("no verdicts to report: give what empirics.compare returns")
+    runs = [getattr(one, "runs", None) for one in every]
+    if not all(hasattr(getattr(one, "dataset", one), "variables") for one in runs):
+        raise ValueError(
+            "a page needs verdicts with their runs, not read from JSON: give what empirics.compare returns"
+        )
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file, as {path / 'report.html'}")
     text = {"html": _html, "markdown": _markdown, "json": to_json}[format](every)

@@ -203,7 +203,8 @@ class DecayFollowsLR(KeepsRates):
     """Sets weight decay to a power of the learning rate that other schedulers set.
 
     Create it after them, and step it after them. Weight decay has its given value when lr has its full value, torch's
-    ``initial_lr``, so it also rises in a warm-up.
+    ``initial_lr`` (of ``OneCycleLR`` its ``max_lr``), so it also rises in a warm-up. The full value of ``CyclicLR`` is
+    its ``base_lr``.
 
     Parameters
     ----------
@@ -256,6 +257,9 @@ class DecayFollowsLR(KeepsRates):
         """Return the learning rates as they are, and set the weight decays: torch calls this once per step."""
         groups = self.optimizer.param_groups
         for i in self._decay_groups:
-            share = float(groups[i]["lr"] / self.base_lrs[i]) if self.base_lrs[i] else 1.0
+            full = groups[i].get(
+                "max_lr", self.base_lrs[i]
+            )  # OneCycleLR begins far below, and calls that the initial lr
+            share = float(groups[i]["lr"] / full) if full else 1.0
             groups[i]["weight_decay"] = self.base_weight_decays[i] * share**self._power
         return [group["lr"] for group in groups]

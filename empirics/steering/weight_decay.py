@@ -89,7 +89,7 @@ class Setting:
             raise ValueError(f"decay = {self.decay!r}: must be {' or '.join(possible)} for {self.optimizer}{other}")
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if isinstance(value, str) or not (math.isfinite(value) and value > 0):  # YAML reads 5e-4 as text
                 raise ValueError(f"{name} = {value!r}: must be a finite number above 0")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum = {self.momentum!r}: must be at least 0 and below 1")

@@ -154,7 +154,7 @@ def find(name: str, protocol: Any = None) -> Entry:
     known = registered().values()
     wanted = [entry for entry in known if entry.name == name]
     if not wanted:
-        near = difflib.get_close_matches(name, {entry.name for entry in known}, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), {entry.name for entry in known}, n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; derivations() lists them"
         raise LookupError(f"no derivation is called {name!r}{hint}")
     for entry in wanted:

@@ -92,7 +92,7 @@ def check_domain(
     wanted = str(domain) if math.isfinite(first) or domain == REAL else f"finite and {domain}"
     said = f" ({meaning})" if meaning else ""
     place = f" at index {where if len(where) > 1 else where[0]}" if where else ""
-    raise ValueError(f"{name} must be {wanted}{said}, got {first:.17g}{place}")
+    raise ValueError(f"{name} must be {wanted}{said}, got {repr(first).removesuffix('.0')}{place}")
 
 
 def _as_real(name: str, value: npt.ArrayLike) -> FloatArray:

@@ -234,6 +234,12 @@ def test_a_summary_that_does_not_say_what_it_is(drop):
         compare(table)
 
 
+@pytest.mark.parametrize("runs", ["runs/digits", None, []])
+def test_what_are_no_runs_is_refused_with_what_gives_them(runs):
+    with pytest.raises(ValueError, match=r"give what empirics\.load"):
+        compare(runs)
+
+
 def test_formats():
     verdicts = compare(gas_table(np.random.default_rng(9)).drop_vars("entropy"))
     frame = verdicts.to_frame()

@@ -205,6 +205,14 @@ def test_several_optimisers_in_one_table():
     alone = [row for table in tables for row in compare(table)]
     assert [(row.title, row.measured) for row in together] == [(row.title, row.measured) for row in alone]
     assert any(note.startswith("fixed-lr, adamw: ") for note in together.notes)
+    # Whatever is printed says which of them a row is of, in full.
+    verbose, table = " ".join(together.to_text(verbose=True).split()), together.to_markdown()
+    for row in together:
+        assert f"| {row.title} [fixed-lr, {row.optimizer}] |" in table
+        assert f"{row.kind}, fixed-lr, {row.optimizer}]" in verbose
+    trained = [line.strip() for line in repr(together).splitlines() if line.startswith("     ")]
+    assert trained == [f"[fixed-lr, {line.headline.optimizer}]" for line in together.lines]
+    assert "[fixed-lr" not in repr(compare(tables[0]))
 
 
 def test_an_imported_table_is_not_given_the_balance_and_temperature_of_sgd(tmp_path):
@@ -215,6 +223,7 @@ def test_an_imported_table_is_not_given_the_balance_and_temperature_of_sgd(tmp_p
     assert not {"balance", "temperature"} & set(read.dataset.variables)
     rows = judged(read)
     assert rows[BALANCE].verdict == "not measured"
+    assert rows[BALANCE].reason == "not in the runs: balance"  # lr, weight_decay, grad_sq, radius_sq are in the file
     # Nothing tells whether these runs were stationary, so only what holds by symmetry is judged.
     symmetry = {title for title, row in rows.items() if row.kind == "symmetry"}
     assert {rows[title].verdict for title in symmetry} == {"agrees"}

@@ -42,6 +42,23 @@ def test_verbs_without_training_load_nothing_heavy(unfinished):
     assert not loads("list", "derive radius", f"status {unfinished}", schedule)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "claims.claims",
+        "importing.survey",
+        "isotropic.simulate",
+        "measure.burn_in",
+        "models.scale_invariant_blocks",
+        "steering.weight_decay",
+    ],
+)
+def test_public_rooms_are_there_after_the_import_of_the_package_alone(name):
+    code = f"import empirics; empirics.{name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_planted_import_is_noticed():
     plant = "import empirics.cli.theory as verbs; verbs.shipped = lambda: __import__('torch') and {}"
     assert "torch" in loads("list", plant=plant)

@@ -122,6 +122,11 @@ def test_checkpoints_over_too_short_a_time_are_told_from_stationary_ones(run, tm
     data = empirics.read_runs(tmp_path, "fixed-lr").dataset.isel(run=0)
     assert str(data["status"].values) == "balance unknown"
     assert "span too few steps" in str(data["reason"].values)
+    # Nor does it help to give the settings as numbers: they say as much about the norm as a file does.
+    (tmp_path / "config.json").unlink()
+    given = {name: str(value) for name, value in dict(SETTINGS, weight_decay=2e-4).items()}
+    again = empirics.read_runs(tmp_path, "fixed-lr", columns=given).dataset.isel(run=0)
+    assert (again["status"], again["radial_balance"]) == (data["status"], data["radial_balance"])
 
 
 def test_spheres_are_counted_and_their_entropy_goes_with_them(run, tmp_path):

@@ -60,6 +60,14 @@ def test_every_format_gives_the_same_runs_and_they_are_judged(frame, tmp_path, e
     assert "Maxwell" in page.read_text(encoding="utf-8")
 
 
+def test_results_of_ours_are_not_taken_for_a_folder_of_records(frame, tmp_path):
+    empirics.import_runs(write(frame, tmp_path / "gas.csv"), tmp_path / "out", "fixed-lr")
+    with pytest.raises(
+        ExperimentError, match=r"out holds results already, which need no import: `thermo-theory compare"
+    ):
+        survey(tmp_path / "out", "fixed-lr")
+
+
 def test_netcdf_of_the_newer_kind_and_a_grid_of_runs(frame, tmp_path):
     grid = frame.drop(columns="dimension").set_index(["lr", "weight_decay"]).to_xarray()
     for engine in ("scipy", "h5netcdf"):

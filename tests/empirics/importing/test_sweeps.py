@@ -32,6 +32,23 @@ def test_a_schedule_and_a_restart_under_a_name_are_one_run_each(tmp_path, column
     assert data["status"].values.tolist() == ["not stationary"] * 2
 
 
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda step: f"'{step}" if step > 1000 else step, '"\'1025" is not a number; 160 such points are left out ('),
+        (lambda step: f"{step} it", "'25 it' is not a number; 200 such points are left out, and the last alone counts"),
+    ],
+)
+def test_steps_that_are_no_numbers_are_not_left_out_in_silence(tmp_path, write, says):
+    rows = [
+        {"run": n, **settings(run), **row, "step": write(row["step"])}
+        for n, run in enumerate(gas_logs())
+        for row in log(run)
+    ]
+    found = survey(put(tmp_path / "t.csv", csv(rows)), "fixed-lr", dimension=D)
+    assert f"note: step: {says}" in repr(found)
+
+
 def test_runs_of_equal_settings_without_a_name_are_told_by_their_first_step(tmp_path):
     runs = [run for pair in zip(gas_logs(), gas_logs(seed=6), strict=True) for run in pair]
     data = read(put(tmp_path / "t.csv", csv([settings(run) | row for run in runs for row in log(run)]))).dataset
@@ -228,9 +245,18 @@ def test_final_values_below_a_log_of_the_sweep_stay_runs(tmp_path):
     check(read(tmp_path / "wandb").dataset, runs, rel=1e-9)
 
 
-def test_an_optimiser_that_is_given_may_be_written_in_any_way(tmp_path):
+@pytest.mark.parametrize(
+    ("word", "name"), [("AdamW", "adamw"), ("Adam", "adam-l2"), ("torch.optim.Adam", "adam-l2"), ("SGDM", "momentum")]
+)
+def test_an_optimiser_that_is_given_may_be_written_in_any_way(tmp_path, word, name):
     rows = [settings(run) | run["means"] for run in gas_logs()]
-    data = read(put(tmp_path / "t.csv", csv(rows)), optimizer="AdamW").dataset
-    assert set(data["optimizer"].values) == {"adamw"}
+    data = read(put(tmp_path / "t.csv", csv(rows)), optimizer=word).dataset
+    assert set(data["optimizer"].values) == {name}
+    column = [row | {"optimizer": word} for row in rows]
+    assert set(read(put(tmp_path / "c.csv", csv(column))).dataset["optimizer"].values) == {name}
+
+
+def test_a_setting_that_cannot_be_is_refused_by_its_column(tmp_path):
+    put(tmp_path / "t.csv", csv([settings(run) | run["means"] for run in gas_logs()]))
     with pytest.raises(ExperimentError, match=r"column 0 \(--map weight_decay\): '0.0' must be above 0"):
         read(tmp_path / "t.csv", columns={"weight_decay": "0"})

@@ -308,6 +308,9 @@ def test_wrong_requests_are_refused(runs, tmp_path):
         report(judged(runs), tmp_path)
     with pytest.raises(ValueError, match="no verdicts"):
         report([], tmp_path / "page.html")
+    for other in (Verdicts.from_json(judged(runs).to_json()), runs, None, "runs/digits"):
+        with pytest.raises(ValueError, match=r"give what empirics\.compare returns"):
+            report(other, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 
 

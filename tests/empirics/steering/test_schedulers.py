@@ -8,7 +8,7 @@ import pytest
 import torch
 from copies import Gas
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 
 from empirics.steering import (
     Adiabat,
@@ -193,6 +193,20 @@ def test_weight_decay_follows_the_rate_of_its_own_group():
         moving.step()
         following.step()
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.005, 0.01, 0.0]
+
+
+def test_the_full_rate_of_one_cycle_is_its_highest():
+    optimizer = sgd(network())
+    cycle, following = OneCycleLR(optimizer, 0.2, total_steps=21, pct_start=0.5), DecayFollowsLR(optimizer, 2.0)
+    shares = []
+    for _ in range(20):
+        shares.append(optimizer.param_groups[0]["lr"] / 0.2)
+        decays = [group["weight_decay"] for group in optimizer.param_groups]
+        np.testing.assert_allclose(decays, np.array([0.02, 0.01, 0.0]) * shares[-1] ** 2, rtol=1e-12)
+        optimizer.step()
+        cycle.step()
+        following.step()
+    np.testing.assert_allclose([shares[0], max(shares)], [0.04, 1.0], atol=0.01)
 
 
 def test_a_measured_index_is_taken():

@@ -251,6 +251,7 @@ def test_a_chart_has_lines_of_equal_training_and_the_setting_on_its_own(tmp_path
     ("make", "words"),
     [
         (lambda: Setting(0.1, 0.0), "weight_decay = 0.0: must be a finite number above 0"),
+        (lambda: Setting(0.1, "5e-4"), "weight_decay = '5e-4': must be a finite number above 0"),
         (lambda: Setting(0.1, 0.1, "lion"), "must be one of sgd, momentum"),
         (
             lambda: Setting(0.1, 0.1, "adamw", "l2"),

@@ -191,6 +191,9 @@ def test_operations_refuse_what_they_cannot_do():
 
 
 def test_names_are_suggested():
+    for other in (3, None):
+        with pytest.raises(LookupError, match=f"no derivation is called {other}"):
+            derive(other)
     with pytest.raises(LookupError, match="did you mean 'ideal-gas-law'"):
         derive("idael-gas-law")
     with pytest.raises(LookupError, match=r"fixed sphere; fixed ELR; fixed LR; .*; not for None"):
