@@ -69,7 +69,7 @@ def _markdown(every: Sequence[Any]) -> str:
 def report(
     verdicts: Any,
     path: str | Path,
-    format: Literal["html", "markdown", "json"] = "html",  # noqa: A002
+    format: Literal["html", "markdown", "json"] | None = None,  # noqa: A002
 ) -> Path:
     """Write a page that shows what was claimed, what was measured, and how it was run.
 
@@ -79,9 +79,10 @@ def report(
         What `empirics.compare` returns; several are put on one page.
     path : path-like
         The file to write; its folder is made if it is not there.
-    format : {"html", "markdown", "json"}
+    format : {"html", "markdown", "json"}, optional
         One self-contained page with figures, the same in words and tables, or the numbers, as the schema that
-        `empirics.pages.schema` returns describes them.
+        `empirics.pages.schema` returns describes them. Default: by the ending ``.md`` or ``.json`` of the path; any
+        other is HTML.
 
     Returns
     -------
@@ -95,7 +96,8 @@ def report(
     """
     every = [*verdicts] if isinstance(verdicts, Iterable) and not hasattr(verdicts, "runs") else [verdicts]
     path = Path(path)
-    if format not in FORMATS:
+    chosen = format or {".md": "markdown", ".json": "json"}.get(path.suffix.lower(), "html")
+    if chosen not in FORMATS:
         raise ValueError(f"format {format!r} is none of {', '.join(FORMATS)}")
     if not every:
         raise ValueError("no verdicts to report: give what empirics.compare returns")
@@ -106,7 +108,7 @@ def report(
         )
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file, as {path / 'report.html'}")
-    text = {"html": _html, "markdown": _markdown, "json": to_json}[format](every)
+    text = {"html": _html, "markdown": _markdown, "json": to_json}[chosen](every)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text.encode("utf-8"))
     return path

@@ -97,7 +97,7 @@ class Loop:
 
         The steps themselves are seen by the optimiser's hooks: without losses nothing has to be called at all.
         """
-        self._loss = loss
+        self._loss = loss if loss is None or isinstance(loss, Tensor) else float(loss)
 
     def close(self) -> None:
         """Take the probe off the optimiser; what it has measured stays."""

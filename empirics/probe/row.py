@@ -77,6 +77,7 @@ class ProbeRow:
     far: bool = False
     rotation: float = nan  # angle over its stationary value
     unknown: str = ""
+    coupled: bool = False  # whether the weight decay of an unknown rule goes through its gradient
     kept: float = 1.0
     dtype: str = "float32"
     changed: float = 0.0
@@ -131,9 +132,9 @@ def _bare(one: Measured) -> dict[str, Any]:
         "radial": seen.along / norms if norms else nan, "volume": one.norm_sq / 2, "unknown": rule.why_not,
         "kept": one.kept, "dtype": str(watched.tensor.dtype).removeprefix("torch."), "matrix": watched.tensor.ndim > 1,
         "convolution": watched.tensor.ndim > 2, "changed": seen.changed, "penalty": seen.penalty,
-        "balance": _balance(seen, 1.0),
+        "balance": nan if rule.coupled else _balance(seen, 1.0), "coupled": rule.coupled,
     }  # fmt: skip
-    if rule.optimizer or not rule.lr * rule.weight_decay > 0:
+    if rule.optimizer or rule.coupled or not rule.lr * rule.weight_decay > 0:
         return row
     steepness = 4 if seen.degree > 0.5 and invariant else 2  # 2 + 2k; without scale invariance |u| hardly depends on r
     row["relaxation_steps"] = 1 / (steepness * rule.lr * rule.weight_decay)

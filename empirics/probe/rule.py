@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ class Rule:
     weight_decay: float
     beta: float = 0.0  # momentum coefficient, or Adam's beta1
     why_not: str = ""  # what the rule is, where nothing is derived for it
+    coupled: bool = False  # whether weight decay goes through a gradient that such a rule rescales
 
     @property
     def law(self) -> Protocol:
@@ -87,17 +88,24 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     --------
     >>> sgd = torch.optim.SGD([torch.zeros(3)], lr=0.1, momentum=0.9, weight_decay=5e-4)
     >>> rule_of(sgd, sgd.param_groups[0])
-    Rule(optimizer='momentum', lr=0.1, weight_decay=0.0005, beta=0.9, why_not='')
+    Rule(optimizer='momentum', lr=0.1, weight_decay=0.0005, beta=0.9, why_not='', coupled=False)
     """
     why_not = _why_not(optimizer, group)
     if why_not or isinstance(optimizer, torch.optim.SGD):
-        return rule_as("" if why_not else "sgd", group, why_not)
+        return replace(rule_as("" if why_not else "sgd", group, optimizer), why_not=why_not)
     # Before torch 2.7 AdamW is no Adam, and its groups have no such key.
     decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
     return rule_as("adamw" if decoupled else "adam-l2", group)
 
 
-def rule_as(kind: str, group: Mapping[str, Any], name: str = "") -> Rule:
+#: torch's optimisers whose weight decay goes through the gradient, unless their groups say otherwise.
+_COUPLED = (
+    torch.optim.Adam, torch.optim.NAdam, torch.optim.RAdam, torch.optim.Adamax, torch.optim.RMSprop,
+    torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.ASGD,
+)  # fmt: skip
+
+
+def rule_as(kind: str, group: Mapping[str, Any], optimizer: torch.optim.Optimizer | None = None) -> Rule:
     """Return a rule with the settings of a parameter group.
 
     Parameters
@@ -106,8 +114,8 @@ def rule_as(kind: str, group: Mapping[str, Any], name: str = "") -> Rule:
         "sgd" with any momentum, "adamw", "adam-l2", or "" where nothing is derived for the rule.
     group
         The settings.
-    name
-        What the rule is, where nothing is derived for it.
+    optimizer
+        Whose rule it is, where nothing is derived for it.
 
     Returns
     -------
@@ -116,7 +124,8 @@ def rule_as(kind: str, group: Mapping[str, Any], name: str = "") -> Rule:
     lr, decay = float(group.get("lr", float("nan"))), float(group.get("weight_decay", 0.0))
     beta = float(group.get("momentum", group.get("betas", (0.0,))[0]))
     if kind != "sgd":
-        return Rule(kind, lr, decay, beta, "" if kind else name)
+        coupled = not kind and decay > 0 and type(optimizer) in _COUPLED and not group.get("decoupled_weight_decay")
+        return Rule(kind, lr, decay, beta, "" if kind else type(optimizer).__name__, coupled)
     if not beta:  # torch then ignores the dampening
         return Rule("sgd", lr, decay)
     if group.get("nesterov"):

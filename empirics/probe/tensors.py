@@ -329,7 +329,7 @@ class Tensors:
         """Return the rule of a parameter group with the given rates of all groups."""
         lr, decay = rates[group]
         settings = {**self.optimizer.param_groups[group], "lr": float(lr), "weight_decay": float(decay)}
-        return rule_as(self.kinds[group], settings, type(self.optimizer).__name__)
+        return rule_as(self.kinds[group], settings, self.optimizer)
 
     def _summaries(self, stats: FloatArray) -> list[Seen | None]:
         decayed = np.array([[float(one) for one in pair[1]] for pair in self.pairs])

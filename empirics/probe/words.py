@@ -80,9 +80,14 @@ def _measured(rows: Sequence[ProbeRow]) -> list[str]:
     if l2 := [row for row in rows if row.penalty]:
         found.append(f"the loss of {_several(l2)} contains an L2 penalty: its gradient is {l2[0].penalty:.2g}·w at "
                      f"every step, as weight_decay={l2[0].penalty:.2g} in SGD or Adam (not in AdamW)")  # fmt: skip
-    for name in dict.fromkeys(row.unknown for row in rows if row.unknown):
-        found.append(f"the steps of {name} are not those of SGD, AdamW or Adam with L2: rotations and balances are "
-                     "measured, temperature and pressure are unknown")  # fmt: skip
+    for name, coupled in dict.fromkeys((row.unknown, row.coupled) for row in rows if row.unknown):
+        measured = (
+            "rotations are measured; as weight decay goes through the gradient, balance,"
+            if coupled
+            else "rotations and balances are measured,"
+        )
+        found.append(f"the steps of {name} are not those of SGD, AdamW or Adam with L2: {measured} temperature and "
+                     "pressure are unknown")  # fmt: skip
     return found
 
 
@@ -190,7 +195,8 @@ def _remark(row: ProbeRow) -> str:
         return "stationary" if row.equilibrium_share >= REACHED else ""
     if not row.matrix:
         return ""
-    return f"rotation {row.rotation:.1f} of stationary" if not TURNING[0] <= row.rotation <= TURNING[1] else ""
+    turns = isfinite(row.rotation) and not TURNING[0] <= row.rotation <= TURNING[1]
+    return f"rotation {row.rotation:.1f} of stationary" if turns else ""
 
 
 def _relaxation(row: ProbeRow) -> str:

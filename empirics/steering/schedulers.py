@@ -257,9 +257,8 @@ class DecayFollowsLR(KeepsRates):
         """Return the learning rates as they are, and set the weight decays: torch calls this once per step."""
         groups = self.optimizer.param_groups
         for i in self._decay_groups:
-            full = groups[i].get(
-                "max_lr", self.base_lrs[i]
-            )  # OneCycleLR begins far below, and calls that the initial lr
+            # OneCycleLR begins far below its largest lr, and calls that the initial one.
+            full = groups[i].get("max_lr", self.base_lrs[i])
             share = float(groups[i]["lr"] / full) if full else 1.0
             groups[i]["weight_decay"] = self.base_weight_decays[i] * share**self._power
         return [group["lr"] for group in groups]

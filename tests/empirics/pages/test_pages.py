@@ -270,7 +270,7 @@ def test_several_experiments_share_a_page(runs, tmp_path):
 
 
 def test_markdown_says_the_same_without_figures(runs, tmp_path):
-    text = report(judged(runs), tmp_path / "page.md", format="markdown").read_text(encoding="utf-8")
+    text = report(judged(runs), tmp_path / "page.md").read_text(encoding="utf-8")
     assert text.count("\n## ") == 2 + len(BACKGROUND)
     # What the figures show is said in words.
     assert "Status of 12 runs over 4 values of learning rate" in text
@@ -291,7 +291,7 @@ def test_markdown_says_the_same_without_figures(runs, tmp_path):
 
 
 def test_json_holds_verdicts_and_every_run(runs, tmp_path):
-    made = json.loads(report(judged(runs), tmp_path / "page.json", format="json").read_text(encoding="utf-8"))
+    made = json.loads(report(judged(runs), tmp_path / "page.json").read_text(encoding="utf-8"))
     (experiment,) = made["experiments"]
     assert experiment["name"] == "tiny"
     assert [run["status"] for run in experiment["runs"]] == list(runs.dataset["status"].values.astype(str))

@@ -32,7 +32,7 @@ OPTIMIZERS = {
     "nesterov": sgd(0.02, 0.05, momentum=0.9, nesterov=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.5),
     "adam-l2": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.001),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.001, weight_decay=0.05),
 }
 
 
@@ -279,6 +279,11 @@ def test_warnings_in_the_users_words():
     assert "the steps of RMSprop are not those of SGD, AdamW or Adam with L2" in "\n".join(other.warnings())
     assert math.isnan(row(other, "0.weight")["temperature"])
     assert row(other, "0.weight")["angular_update"] > 0
+    # Its decay is rescaled with the gradient: how much it takes of the norm is not known, nor what is stationary.
+    assert "as weight decay goes through the gradient, balance, temperature" in "\n".join(other.warnings())
+    assert "not in equilibrium" not in "\n".join(other.warnings())
+    assert math.isnan(row(other, "0.weight")["balance"])
+    assert "nan" not in str(other)
     bare = trained(sgd(), 60, nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4)))[1]
     assert not bare.frame()["scale_invariant"].any()
     assert "rotation" in bare.line()
