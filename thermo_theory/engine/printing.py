@@ -134,6 +134,11 @@ class _Latex(LatexPrinter):
     def _print_Mul(self, product: sp.Mul) -> str:
         return str(super()._print_Mul(bracketed(product) if product.is_Mul else product))
 
+    def _print_Pow(self, power: sp.Pow) -> str:
+        if power.base == -1:  # unevaluated: sympy 1.14 prints it without end
+            return rf"\left(-1\right)^{{{self._print(power.exp)}}}"
+        return str(super()._print_Pow(power))
+
     def _print_Add(self, total: sp.Add, order: str | None = None) -> str:
         return str(super()._print_Add(total, "none" if CUT in total.args else order))
 

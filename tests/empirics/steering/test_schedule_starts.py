@@ -156,10 +156,14 @@ ORDERS = ("optimiser loaded, then schedule made", "optimiser, schedule", "schedu
 
 CASES = [("sgd", kind, place) for kind in SCHEDULES for place in PLACES]
 CASES += [(name, kind, "after a warm-up") for name in list(OPTIMIZERS)[1:] for kind in SCHEDULES]
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10)
 
 
 @pytest.mark.parametrize(("name", "kind", "place"), CASES)
 def test_rates_at_every_step_whole_and_resumed(name, kind, place):
+    if OLD and "tensor" in name:
+        pytest.skip("before torch 2.10 SequentialLR changes the initial lr if it is a tensor")
+
     def make(optimizer):
         return PLACES[place][0](optimizer, SCHEDULES[kind][0])
 
