@@ -26,7 +26,7 @@ from thermo_theory.protocols import OPTIMIZERS, FixedLR, Protocol
 from thermo_theory.symbols import D_now, D_step, beta1, beta2, d, degree, eq, g, sigma, size, u
 from thermo_theory.symbols.vectors import Dot, Expectation, Sign
 from thermo_theory.theory.symmetry import THIS_TOOLKIT
-from thermo_theory.worlds.homogeneous import covariance, gas_world, lag, lagged
+from thermo_theory.worlds.homogeneous import SumOverLags, covariance, gas_world, lag, lagged
 
 __all__ = ["count_signs", "geometric_sums"]
 
@@ -67,7 +67,7 @@ def geometric_sums(equation: sp.Eq) -> sp.Eq:
 def _all_lags(chain: Chain, square: sp.Expr) -> Step:
     """The sum over lags for small steps, of which decay leaves each product as it is."""
     same = chain.assumption("scale invariance", eq(D_step, D_now), "directions are the same at any norm")
-    total = sp.Sum(lagged(lag + 1), (lag, 0, sp.oo))
+    total = SumOverLags(lagged(lag + 1), (lag, 0, sp.oo))
     small = chain.assumption(
         "small steps", eq(D_now, square + 2 * total), "weight decay is slower than the memory of the optimiser"
     )

@@ -20,7 +20,18 @@ from thermo_theory import symbols as s
 from thermo_theory.engine.world import DIGITS, Assumptions, World, world_maker
 from thermo_theory.symbols.vectors import VectorFunction
 
-__all__ = ["KINDS", "after", "covariance", "gas_world", "lag", "lagged", "length_world", "memory_world", "with_weights"]
+__all__ = [
+    "KINDS",
+    "SumOverLags",
+    "after",
+    "covariance",
+    "gas_world",
+    "lag",
+    "lagged",
+    "length_world",
+    "memory_world",
+    "with_weights",
+]
 
 #: Covariance of an average of gradients with that some steps later, in units of theirs.
 covariance = sp.Function("v_u")
@@ -29,6 +40,13 @@ covariance = sp.Function("v_u")
 after = VectorFunction.named("u")
 lagged, with_weights = sp.Function("c_u"), sp.Function("q_u")
 lag = sp.Symbol("n", integer=True, nonnegative=True)
+
+
+class SumOverLags(sp.Sum):
+    """A sum over all lags; sympy takes any sum without free symbols for a number that it could compute."""
+
+    is_number = False
+
 
 #: How weight decay enters a step: beside it, within it, or within the norm that a trust ratio divides by.
 KINDS = {

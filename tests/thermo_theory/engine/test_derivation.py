@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 from cases import ALL, TURNS, derived
 from mutation import Court, same
+from sympy.core.function import AppliedUndef
 
 import thermo_theory
 from thermo_theory import DerivationError, FixedELR, FixedLR, FixedSphere, StepFalse, StepUnproved, derivations, derive
@@ -71,6 +72,9 @@ def test_only_definitions_and_assumptions_are_ready_made():
                 assert step.parents, f"{found.title}: {step}"
                 assert max(step.parents) < step.number, f"{found.title}: {step}"
             assert bool(step.assumptions) <= (step.operation in {"assumption", "claim"})
+            # What sympy takes for a number it may try to compute.
+            sums = [one for one in step.equation.atoms(sp.Sum) if one.is_number]
+            assert not any(one.atoms(AppliedUndef) for one in sums), step
 
 
 def test_imports_of_claims_form_no_cycle():
