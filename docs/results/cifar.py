@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 from digits import reduce, verdict_table
+from paper import beside, published
 from stored import SUMMARIES
 from tables import INKS, counts, directions, find, folded, number_of, panels, save, shown, span, table, usable
 
@@ -143,9 +144,14 @@ def parts(found):
         """The error of the norm balance that is known worst."""
         return f"{float(found[name].dataset['balance_error'].max()):{form}}"
 
+    fits = [fit for fit in published()["networks"]["fits"] if fit["data"] == "CIFAR-10"]
     mixture = next(note for note in found["cifar-resnet18-fast-orbits"].notes if note.startswith("mixture of"))
     return {
         "relations": relations(found),
+        "published": table(
+            ["network", "protocol", "slope over theory (1)", "largest error over the grid"],
+            [(fit["network"], fit["protocol"], *beside(fit)) for fit in fits],
+        ),
         "states": folded("What the runs are like, smallest to largest", states(found)),
         "verdicts": folded("Every claim on every grid", verdict_table(found, GRIDS)),
         "notes": folded("Runs left out, and what else was noted", [*left_out, *notes]),
