@@ -69,7 +69,7 @@ class Tally:
 
     def report(self, record_property) -> None:
         """Hand the counts to the terminal's summary."""
-        record_property("mutants", self.tried)
+        record_property("mutants of derivations and operations", self.tried)
         record_property("mutants caught by their units already", self.by_units)
         record_property("mutants that say the same as the step, given what it was made from", self.equivalent)
         for line in self.missed:

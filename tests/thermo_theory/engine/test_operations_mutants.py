@@ -87,7 +87,7 @@ def tally(record_property, one_in=1):
                 if not caught(mutant, battery):
                     missed.append(mutant)
     equivalent = [mutant for mutant in missed if reason(mutant)[2]]
-    record_property("mutants", tried - len(equivalent))
+    record_property("mutants of derivations and operations", tried - len(equivalent))
     record_property("mutants of operations that say the same as the source", len(equivalent))
     for mutant in missed:
         if mutant not in equivalent:
