@@ -62,6 +62,7 @@ def test_a_page_as_it_was_built_is_right_and_says_what_it_stands_on(house):
     assert wrong(house) == ""
     text = (house.HERE / "made.md").read_text()
     one = house.summary("digits")
+    assert f"measured by {one.version} at commit {one.commit[:9]}" in text
     assert re.search(r"The relation holds: \d\.\d\d ± \d\.\d\d\nfor rates", text)
     assert one.experiment_sha256[:12] in text
     assert one.commit[:9] in text

@@ -74,9 +74,9 @@ class Stored:
 
     @property
     def stamp(self):
-        """Hash of the experiment, and commit of the code, ``+`` if files differed from it: one line."""
+        """Hash of the experiment, version and commit of the code, ``+`` if files differed from it: one line."""
         differs = "+" if self.commit.endswith("+") else ""
-        return f"{self.name} `{self.experiment_sha256[:12]}`, measured at commit {self.commit[:9]}{differs}"
+        return f"{self.name} `{self.experiment_sha256[:12]}`, measured by {self.version} at commit {self.commit[:9]}{differs}"
 
 
 def load(name):
