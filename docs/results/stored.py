@@ -75,8 +75,8 @@ class Stored:
     @property
     def stamp(self):
         """Hash of the experiment, version and commit of the code, ``+`` if files differed from it: one line."""
-        differs = "+" if self.commit.endswith("+") else ""
-        return f"{self.name} `{self.experiment_sha256[:12]}`, measured by {self.version} at commit {self.commit[:9]}{differs}"
+        commit = self.commit[:9] + "+" * self.commit.endswith("+")
+        return f"{self.name} `{self.experiment_sha256[:12]}`, measured by {self.version} at commit {commit}"
 
 
 def load(name):
