@@ -17,6 +17,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests and the demo use processes, not threads: one thread each, so that numbers and times do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
+# Set-up compiles nothing: bytecode is written at the first use, or every process of the tests would compile everything.
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
