@@ -17,8 +17,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests and the demo use processes, not threads: one thread each, so that numbers and times do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
-# Set-up compiles nothing: bytecode is written at the first use, or every process of the tests would compile everything.
-unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
 
 # The interpreter of gpu-check; without one, .venv, which is made if there is a driver.
@@ -32,7 +30,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "thermo-theory needs Python 3.11 or newer; " + sys.executable + " is " + sys.version.split()[0] + ". Say make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[empirics,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[empirics,dev]"
 	touch $@
 
 demo: setup
