@@ -47,7 +47,8 @@ def rows(expression: sp.Basic, width: int, columns: Callable[[sp.Basic], int]) -
             joined = expression.func if opens else sp.Add
             first = number == place == 0
             needed = columns(term) if first else columns(joined(CUT, term, evaluate=False)) - columns(CUT)
-            if needed > room and found[-1]:
+            nothing = opens and term == 0 and room < 0  # a row of its own for "= 0" makes none shorter
+            if needed > room and found[-1] and not nothing:
                 found.append([])
                 room = width
             room -= needed

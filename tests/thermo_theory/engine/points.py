@@ -136,7 +136,8 @@ class Point:
         """Value of an expression."""
         if isinstance(expression, sp.Symbol | sp.Number | sp.NumberSymbol | sp.core.numbers.ImaginaryUnit):
             return self.letter(expression)
-        name, inside = type(expression).__name__, expression.args
+        name = "Sum" if isinstance(expression, sp.Sum) else type(expression).__name__
+        inside = expression.args
         bounds: list[Any] = []
         if isinstance(expression, sp.Derivative):
             inside, bounds = inside[:1], [x for pair in reversed(expression.variable_count) for x in pair]
