@@ -9,6 +9,7 @@ from collections import Counter
 from functools import cache
 
 import pytest
+import sympy as sp
 from cases import ALL, derived
 from matplotlib import rc_context
 from matplotlib.font_manager import FontProperties
@@ -16,6 +17,7 @@ from matplotlib.mathtext import MathTextParser
 
 from thermo_theory import derivations
 from thermo_theory.engine.printing import latex_words, to_latex
+from thermo_theory.symbols import eq
 
 TEX = MathTextParser("path")
 COMPILERS = [name for name in ("pdflatex", "tectonic") if shutil.which(name)]
@@ -103,3 +105,10 @@ def test_every_derivation_compiles_as_it_stands(tmp_path):
         )
         assert done.returncode == 0, f"{found.title}: {done.stdout.decode(errors='replace')[-600:]}"
         assert (tmp_path / f"{number}.pdf").stat().st_size > 1000
+
+
+def test_a_row_for_nothing_is_not_opened():
+    """A product that is too long for a row has its "= 0" beside it, while another right side goes below."""
+    product = sp.prod(sp.Function(f"f_{i}")(sp.Symbol("argument"), evaluate=False) for i in range(12))
+    assert "aligned" not in to_latex(eq(product, 0))
+    assert "aligned" in to_latex(eq(product, sp.Symbol("x")))
