@@ -134,11 +134,22 @@ class Verdicts(Sequence[Verdict]):
         """Whether runs of several protocols or optimisers were judged, so that every row has to say its own."""
         return len({row.training for row in self}) > 1
 
+    def title(self, row: Verdict) -> str:
+        """Title of a row, with its protocol and optimiser where the rows have several."""
+        return f"{row.title} [{row.training}]" if self._several else row.title
+
     def _cells(self) -> list[tuple[str, ...]]:
-        titles = [f"{row.title} [{row.training}]" if self._several else row.title for row in self]
         return [
-            (row.claim, row.kind, title, _number(row.theory), _interval(row), _number(row.margin), row.verdict)
-            for row, title in zip(self, titles, strict=True)
+            (
+                row.claim,
+                row.kind,
+                self.title(row),
+                _number(row.theory),
+                _interval(row),
+                _number(row.margin),
+                row.verdict,
+            )
+            for row in self
         ]
 
     @property

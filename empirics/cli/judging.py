@@ -198,9 +198,7 @@ def compare(
         say(f"{PROGRAM}: {error}")
     against = verdicts.strict_failures if strict else []
     if against:
-        several = len({row.training for row in verdicts}) > 1
-        titles = [f"{v.claim} {v.title}{f' [{v.training}]' if several else ''}" for v in against]
-        say(f"--strict: {'; '.join(f'{title}: disagrees' for title in titles)}")
+        say(f"--strict: {'; '.join(f'{v.claim} {verdicts.title(v)}: disagrees' for v in against)}")
     if verdicts.errors or against:
         raise typer.Exit(FAILED)
 
